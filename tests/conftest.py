@@ -1,0 +1,65 @@
+"""What tests share: one MongoDB server of each kind, started when first asked for, and a database per test.
+
+Nothing here starts a server by being imported, so the unit tests run without one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from chunkmigrate.mongod import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def given_uri() -> str | None:
+    """The server the developer named, read before the environment is cleared for the tests."""
+    return os.environ.get("MONGODB_URI")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(given_uri: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the settings of the machine it runs on."""
+    for name in list(os.environ):
+        if name.startswith("CHUNKMIGRATE_") or name == "MONGODB_URI":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(given_uri: str | None) -> Iterator[str]:
+    """A replica set."""
+    if given_uri:
+        yield given_uri
+        return
+    with embedded() as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def standalone_uri() -> Iterator[str]:
+    """A server without a replica set, which has no transactions."""
+    with embedded(replica_set=False) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def db(client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """A database of the test's own, gone afterwards."""
+    name = f"chunkmigrate_test_{uuid4().hex}"
+    yield client[name]
+    client.drop_database(name)
