@@ -1,0 +1,211 @@
+"""The sensor: how much memory this process uses, and how much it may.
+
+It reads and reports. How large a page or a chunk should be at a given reading is decided in ``sizing.py``;
+where the kernel keeps its numbers is known to ``cgroups.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chunkmigrate.cgroups import find_cgroup
+from chunkmigrate.units import MI, format_bytes, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chunkmigrate.cgroups import Cgroup
+
+# Pods are resized in place, rarely: a few seconds late is soon enough.
+_BUDGET_SECONDS = 5.0
+# RSS is one short file; the working set is two, one of them long, and this is asked every 0.5 MB read.
+_WORKING_SET_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Memory at one moment, in bytes: of this process (``rss``), of what counts against it, and allowed."""
+
+    rss: int
+    used: int
+    budget: int
+
+    @property
+    def fraction(self) -> float:
+        """Used share of the budget; above 1 when it is exceeded."""
+        return self.used / self.budget
+
+    @property
+    def room(self) -> int:
+        """Bytes left in the budget, never below 0."""
+        return max(0, self.budget - self.used)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Bytes this process may use, where the number comes from, and what its operator should know."""
+
+    size: int
+    source: str
+    warnings: tuple[str, ...]
+
+
+def find_budget(*, memory: int | None, request: int | None, cgroup: Cgroup | None, host: int) -> Budget:
+    """Take the smallest of what was asked for, what is guaranteed and what is enforced, all in bytes.
+
+    ``memory`` is the operator's setting, ``request`` the pod's memory request (0, as Kubernetes reports a
+    request that was not made, counts as None), ``host`` the machine's memory.
+    """
+    return _choose(memory=memory, request=request, limit=cgroup.limit() if cgroup else None, host=host)
+
+
+def _choose(*, memory: int | None, request: int | None, limit: int | None, host: int) -> Budget:
+    found = [
+        (size, source)
+        for size, source in (
+            (memory, f"--memory {_setting(memory or 0)}"),
+            (request, f"memory request {format_bytes(request or 0)}"),
+            (limit, f"cgroup limit {format_bytes(limit or 0)}"),
+        )
+        if size
+    ]
+    if not found:
+        return _share_of_host(host)
+    size, source = min(found, key=lambda one: one[0])
+    warning = _memory_warning(memory, source) if memory and memory > size else None
+    # Who chose a budget that fits the request has nothing to be told about the limit.
+    borrowed = _request_warning(size, limit) if memory != size and request == size and limit else None
+    return Budget(size=size, source=source, warnings=tuple(filter(None, (warning, borrowed))))
+
+
+def _share_of_host(host: int) -> Budget:
+    size, share = host // 4, f"{format_bytes(host // 4)} of {format_bytes(host)}"
+    warning = (
+        f"no memory limit was found, so a quarter of this host ({share}) is the budget; "
+        "set one with --memory, such as --memory 512Mi"
+    )
+    return Budget(size=size, source="a quarter of this host", warnings=(warning,))
+
+
+def _memory_warning(memory: int, source: str) -> str:
+    return f"--memory {_setting(memory)} is more than the {source}, which is the budget instead"
+
+
+def _request_warning(request: int, limit: int) -> str | None:
+    if request == limit:
+        return None
+    return (
+        f"the memory request ({format_bytes(request)}) is the budget, not the limit ({format_bytes(limit)}): "
+        "only the request is guaranteed; memory above it is borrowed from the node, and can be taken back "
+        "by killing the pod"
+    )
+
+
+def _setting(size: int) -> str:
+    """Spell a size as somebody may have typed it: exact, where ``quantity`` alone would round."""
+    return str(size) if size % MI else quantity(size)
+
+
+class Sensor:
+    """Reads memory as often as it is asked, at a cost that allows asking often.
+
+    ``memory`` and ``request`` are bytes, as for ``find_budget``; ``root`` holds ``proc`` and ``sys``;
+    ``rss`` answers this process's resident bytes. ``rss_start`` is that answer when the sensor was made.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: int | None = None,
+        request: int | None = None,
+        root: Path = Path("/"),
+        clock: Callable[[], float] = time.monotonic,
+        rss: Callable[[], int] | None = None,
+    ) -> None:
+        self._memory, self._request = memory, request
+        self._root, self._clock, self._rss = root, clock, rss or process_rss()
+        self._cgroup, self._host = find_cgroup(root), _host_memory(root)
+        self._limit: int | None = None
+        self._budget, self._budget_at = self._find_budget(), clock()
+        self._distance, self._distance_at = 0, -math.inf
+        self.rss_start = self._rss()
+
+    @property
+    def budget(self) -> Budget:
+        """The budget as it stands, a few seconds old at most."""
+        if (now := self._clock()) - self._budget_at >= _BUDGET_SECONDS:
+            self._budget, self._budget_at = self._find_budget(), now
+        return self._budget
+
+    def read(self) -> Reading:
+        """Read memory now."""
+        budget, rss = self.budget, self._rss()
+        return Reading(rss=rss, used=rss + self._beyond(rss), budget=budget.size)
+
+    def peak(self) -> int:
+        """Highest number of bytes this process has had resident, from its start to now."""
+        return _kilobytes(self._root / "proc/self/status", "VmHWM:") or _largest_rss()
+
+    def _find_budget(self) -> Budget:
+        self._limit = self._cgroup.limit(last=self._limit) if self._cgroup else None
+        return _choose(memory=self._memory, request=self._request, limit=self._limit, host=self._host)
+
+    def _beyond(self, rss: int) -> int:
+        """Bytes the kernel counts against the limit beyond this process's own, 0.1 s old at most.
+
+        Without a limit nothing is held against the group, and its other members are no concern of ours.
+        """
+        if self._cgroup is None or self._limit is None:
+            return 0
+        if (now := self._clock()) - self._distance_at >= _WORKING_SET_SECONDS:
+            self._distance_at = now
+            if (working_set := self._cgroup.working_set()) is not None:
+                self._distance = max(0, working_set - rss)
+        return self._distance
+
+
+def process_rss() -> Callable[[], int]:
+    """Make the function that reads this process's resident bytes; not to be carried across a fork."""
+    import psutil  # late: whoever brings a reading of their own does not pay for this one
+
+    process = psutil.Process()
+    return lambda: int(process.memory_info().rss)
+
+
+def trim() -> None:
+    """Give freed memory back to the kernel, where the C library can; elsewhere only collect garbage."""
+    import ctypes  # late: most runs never come under pressure, and it stays resident
+
+    gc.collect()
+    # musl and macOS have no malloc_trim; Windows has no library without a name.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _host_memory(root: Path) -> int:
+    return _kilobytes(root / "proc/meminfo", "MemTotal:") or os.sysconf("SC_PHYS_PAGES") * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """Bytes on the line of that name, which says kB."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _largest_rss() -> int:
+    import resource  # late: the second choice: it counts what the parent had before exec
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
