@@ -1,0 +1,96 @@
+"""Backfill: what a migration returns, and how a transform's answer becomes writes.
+
+Neither reads nor writes: it holds the author's two ends and checks what comes out of the transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from chunkmigrate.scan import Scan
+
+Write: TypeAlias = UpdateOne | UpdateMany | ReplaceOne[Any] | InsertOne[Any] | DeleteOne | DeleteMany
+Writes: TypeAlias = Write | Iterable[Write] | None
+
+class NotAWriteError(TypeError):
+    """A transform answered with something that is no write."""
+
+
+WRITES = (UpdateOne, UpdateMany, ReplaceOne, InsertOne, DeleteOne, DeleteMany)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Backfill:
+    """One step of a migration: read what ``scan`` describes, write what the transform answers.
+
+    ``transform`` gets one decoded document and returns a write, an iterable of writes, or None when the
+    document needs nothing. Where one lookup must serve many documents, ``each_chunk`` gets a list of
+    them instead. Writes go to the scanned collection, to ``into``, or where an operation's own
+    ``namespace`` says.
+    """
+
+    scan: Scan
+    transform: Callable[[Any], Writes] | None
+    each_chunk: Callable[[Sequence[Any]], Writes] | None
+    into: Collection[Any] | None
+
+    def __init__(
+        self,
+        scan: Scan,
+        transform: Callable[[Any], Writes] | None = None,
+        *,
+        each_chunk: Callable[[Sequence[Any]], Writes] | None = None,
+        into: Collection[Any] | None = None,
+    ) -> None:
+        if not hasattr(scan, "upper_bound"):
+            message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
+            raise TypeError(message)
+        if not callable(each_chunk if transform is None else transform):
+            message = (
+                "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
+            )
+            raise TypeError(message)
+        if transform is not None and each_chunk is not None:
+            message = "Backfill takes a transform or each_chunk, not both"
+            raise TypeError(message)
+        for name, value in (
+            ("scan", scan),
+            ("transform", transform),
+            ("each_chunk", each_chunk),
+            ("into", into),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def target(self) -> Collection[Any]:
+        """The collection written to where an operation names none."""
+        return self.scan.collection if self.into is None else self.into
+
+
+def writes_of(answer: Any) -> Iterator[Write]:
+    """Yield the writes of a transform's answer; `NotAWriteError` says what it was where it is none."""
+    if answer is None:
+        return
+    if isinstance(answer, WRITES):
+        yield answer
+        return
+    if not isinstance(answer, Iterable) or isinstance(answer, dict | str | bytes):
+        raise NotAWriteError(_not_a_write(answer))
+    for write in answer:
+        if not isinstance(write, WRITES):
+            raise NotAWriteError(_not_a_write(write))
+        yield write
+
+
+def _not_a_write(answer: Any) -> str:
+    return (
+        f"returned a {type(answer).__name__}, which is no write; return UpdateOne(...) or another pymongo "
+        "operation, an iterable of them, or None"
+    )

@@ -1,0 +1,121 @@
+"""The server: connect, ask what it can do, and say in a sentence what the driver's exceptions mean.
+
+No secret leaves this module: a connection string is shown without its password.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from pymongo import MongoClient
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.uri_parser import parse_uri
+
+from chunkmigrate.errors import (
+    AccessDeniedError,
+    ChunkmigrateError,
+    InvalidSettingError,
+    ServerError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The driver waits 30 s for a server; an operator looking at a terminal wants to know sooner.
+SERVER_SELECTION_SECONDS = 10
+
+# Greedy: a password nobody encoded may hold an @ or a / itself, and hiding too much does no harm.
+_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:\s]*):\S*(?=@)")
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
+
+
+def connect(uri: str) -> MongoClient[Any]:
+    """Return a client of a server that has answered.
+
+    Raises `InvalidSettingError` for a connection string that is none, `UnreachableError` where nobody
+    answers, `AccessDeniedError` where the credentials are refused.
+    """
+    try:
+        options: dict[str, Any] = {"appname": "chunkmigrate"}
+        if "serverselectiontimeoutms" not in uri.lower():
+            options["serverSelectionTimeoutMS"] = SERVER_SELECTION_SECONDS * 1_000
+        client: MongoClient[Any] = MongoClient(uri, **options)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        shown, detail = redacted(uri, uri), redacted(str(error), uri)
+        message = f"{shown} is not a connection string MongoDB's driver can use: {detail}"
+        raise InvalidSettingError(message) from error
+    try:
+        client.admin.command("ping")
+    except PyMongoError as error:
+        client.close()
+        raise explained(error, uri) from error
+    return client
+
+
+def has_transactions(client: MongoClient[Any]) -> bool:
+    """Whether the server can commit several writes together: a replica set or a sharded cluster can."""
+    hello: Mapping[str, Any] = client.admin.command("hello")
+    return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+def database_of(uri: str) -> str | None:
+    """Return the database a connection string names."""
+    # Parsing mongodb+srv as such would ask the DNS; its options do not matter here, and would be refused.
+    plain = uri.partition("?")[0].replace("mongodb+srv://", "mongodb://", 1)
+    try:
+        name: str | None = parse_uri(plain, validate=False, warn=False)["database"]
+    except (PyMongoError, ValueError):
+        return None
+    return name
+
+
+def explained(error: PyMongoError, uri: str = "") -> ChunkmigrateError:
+    """Return what a driver's exception means for a migration, as a sentence."""
+    detail = redacted(_short(error), uri)
+    if isinstance(error, ServerSelectionTimeoutError):
+        where = redacted(uri, uri) or "the server"
+        return UnreachableError(
+            f"No MongoDB server answered at {where}: {detail}. Is it running and reachable?"
+        )
+    if isinstance(error, OperationFailure) and error.code in (_UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS):
+        return AccessDeniedError(
+            f"MongoDB refused access: {detail}. Check the user, its password and its roles."
+        )
+    if isinstance(error, ConnectionFailure):
+        return UnreachableError(
+            f"The connection to MongoDB was lost: {detail}. What is committed is safe; run again to continue."
+        )
+    return ServerError(f"MongoDB failed: {detail}. What is committed is safe; run again to continue.")
+
+
+def redacted(text: str, uri: str = "") -> str:
+    """Return ``text`` without any password, ``uri``'s own included, however it is spelled."""
+    shown = _PASSWORD.sub(r"\1:***", text)
+    for secret in _secrets(uri):
+        shown = shown.replace(secret, "***")
+    return shown
+
+
+def _secrets(uri: str) -> list[str]:
+    """Return the password of a connection string as written and as meant, the longest first."""
+    credentials = uri.partition("://")[2].rpartition("@")[0]
+    password = credentials.partition(":")[2]
+    return sorted(
+        {spelled for spelled in (password, unquote_plus(password)) if len(spelled) > 2}, key=len, reverse=True
+    )
+
+
+def _short(error: PyMongoError) -> str:
+    """Return the driver's message without the topology it appends, and the server's without its details."""
+    message = str(error).partition(", full error")[0].partition(", Timeout: ")[0]
+    return message.partition(" (configured timeouts")[0].rstrip(".")
