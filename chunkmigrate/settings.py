@@ -1,0 +1,103 @@
+"""Settings: flag over environment over ``[tool.chunkmigrate]`` in ``pyproject.toml``, one name each.
+
+Says which server, which folder and how much memory; what is done with them is not its business.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chunkmigrate import server
+from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.units import parse_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Measured on two cores: the second writer brings a third more documents, a fourth nothing more. A
+# cluster with slower commits may want four.
+WRITERS = 2
+MAX_WRITERS = 4
+
+_ENVIRONMENT = {
+    "uri": "MONGODB_URI",
+    "database": "CHUNKMIGRATE_DATABASE",
+    "dir": "CHUNKMIGRATE_DIR",
+    "memory": "CHUNKMIGRATE_MEMORY",
+    "request": "CHUNKMIGRATE_MEMORY_REQUEST",
+    "writers": "CHUNKMIGRATE_WRITERS",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a command was asked to work with. ``memory`` and ``request`` are bytes."""
+
+    uri: str | None
+    database: str | None
+    folder: Path
+    memory: int | None
+    request: int | None
+    writers: int
+
+
+def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Settings:
+    """Return the settings in force; `InvalidSettingError` names the one that cannot be used."""
+    project = _project(folder / "pyproject.toml")
+
+    def value(name: str) -> Any:
+        if flags.get(name) is not None:
+            return flags[name]
+        return environment.get(_ENVIRONMENT[name]) or project.get(name)
+
+    uri = value("uri")
+    return Settings(
+        uri=uri,
+        database=value("database") or (server.database_of(uri) if uri else None),
+        folder=folder / str(value("dir") or "migrations"),
+        memory=_size("memory", value("memory")),
+        request=_size("memory request", value("request")),
+        writers=_writers(value("writers")),
+    )
+
+
+def _project(path: Path) -> Mapping[str, Any]:
+    try:
+        tools = tomllib.loads(path.read_text("utf-8")).get("tool", {})
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read: {error}"
+        raise InvalidSettingError(message) from error
+    settings: Mapping[str, Any] = tools.get("chunkmigrate", {})
+    known = {"uri", "database", "dir", "memory", "writers"}
+    if unknown := sorted(set(settings) - known):
+        message = (
+            f"{path}: [tool.chunkmigrate] has no setting {unknown[0]}; it has {', '.join(sorted(known))}."
+        )
+        raise InvalidSettingError(message)
+    return settings
+
+
+def _size(name: str, value: Any) -> int | None:
+    if value is None or (name == "memory request" and str(value) == "0"):
+        return None
+    try:
+        return parse_bytes(str(value))
+    except InvalidSettingError as error:
+        message = f"The {name} setting: {error}"
+        raise InvalidSettingError(message) from error
+
+
+def _writers(value: Any) -> int:
+    try:
+        writers = WRITERS if value is None else int(value)
+    except (TypeError, ValueError):
+        writers = 0
+    if not 1 <= writers <= MAX_WRITERS:
+        message = f"{value} is not a number of writers; there may be 1 to {MAX_WRITERS}."
+        raise InvalidSettingError(message)
+    return writers
