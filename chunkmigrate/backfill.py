@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Write: TypeAlias = UpdateOne | UpdateMany | ReplaceOne[Any] | InsertOne[Any] | DeleteOne | DeleteMany
 Writes: TypeAlias = Write | Iterable[Write] | None
 
+
 class NotAWriteError(TypeError):
     """A transform answered with something that is no write."""
 
@@ -49,7 +50,8 @@ class Backfill:
         each_chunk: Callable[[Sequence[Any]], Writes] | None = None,
         into: Collection[Any] | None = None,
     ) -> None:
-        if not hasattr(scan, "upper_bound"):
+        # Asked of the class: a collection has every attribute, as a collection inside it.
+        if not hasattr(type(scan), "upper_bound"):
             message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
             raise TypeError(message)
         if not callable(each_chunk if transform is None else transform):

@@ -195,7 +195,7 @@ def _imported(migration: Migration) -> ModuleType:
     sys.modules[spec.name] = module  # a dataclass in it looks its own module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise _wrong(migration, f"cannot be imported: {type(error).__name__}: {error}{where}") from error
     return module

@@ -51,15 +51,18 @@ def connect(uri: str) -> MongoClient[Any]:
             options["serverSelectionTimeoutMS"] = SERVER_SELECTION_SECONDS * 1_000
         client: MongoClient[Any] = MongoClient(uri, **options)
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        shown, detail = redacted(uri, uri), redacted(str(error), uri)
-        message = f"{shown} is not a connection string MongoDB's driver can use: {detail}"
-        raise InvalidSettingError(message) from error
+        raise _unusable(uri, error) from error
     try:
         client.admin.command("ping")
     except PyMongoError as error:
         client.close()
         raise explained(error, uri) from error
     return client
+
+
+def _unusable(uri: str, error: Exception) -> InvalidSettingError:
+    shown, detail = redacted(uri, uri), redacted(str(error), uri)
+    return InvalidSettingError(f"{shown} is not a connection string MongoDB's driver can use: {detail}")
 
 
 def has_transactions(client: MongoClient[Any]) -> bool:
@@ -69,13 +72,13 @@ def has_transactions(client: MongoClient[Any]) -> bool:
 
 
 def database_of(uri: str) -> str | None:
-    """Return the database a connection string names."""
+    """Return the database a connection string names; `InvalidSettingError` for what is none."""
     # Parsing mongodb+srv as such would ask the DNS; its options do not matter here, and would be refused.
     plain = uri.partition("?")[0].replace("mongodb+srv://", "mongodb://", 1)
     try:
         name: str | None = parse_uri(plain, validate=False, warn=False)["database"]
-    except (PyMongoError, ValueError):
-        return None
+    except (PyMongoError, ValueError) as error:
+        raise _unusable(uri, error) from error
     return name
 
 

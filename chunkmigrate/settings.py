@@ -79,6 +79,10 @@ def _project(path: Path) -> Mapping[str, Any]:
             f"{path}: [tool.chunkmigrate] has no setting {unknown[0]}; it has {', '.join(sorted(known))}."
         )
         raise InvalidSettingError(message)
+    for name in ("uri", "database", "dir"):
+        if not isinstance(settings.get(name, ""), str):
+            message = f"{path}: the setting {name} is a text in quotes, not {settings[name]}."
+            raise InvalidSettingError(message)
     return settings
 
 
@@ -94,8 +98,8 @@ def _size(name: str, value: Any) -> int | None:
 
 def _writers(value: Any) -> int:
     try:
-        writers = WRITERS if value is None else int(value)
-    except (TypeError, ValueError):
+        writers = WRITERS if value is None else int(str(value))
+    except ValueError:
         writers = 0
     if not 1 <= writers <= MAX_WRITERS:
         message = f"{value} is not a number of writers; there may be 1 to {MAX_WRITERS}."

@@ -41,7 +41,7 @@ def encode(write: Write, options: CodecOptions[Any]) -> tuple[str, bytes]:
         return "delete", bson.encode(_delete(write), codec_options=options)
     if isinstance(write, ReplaceOne):
         return "update", _checked(_replace(write), options, "u")
-    return "update", _checked(_update(write, many=True), options, "u")
+    return "update", _checked(_update(write, many=isinstance(write, UpdateMany)), options, "u")
 
 
 # A pymongo operation keeps what it was made from on attributes of these names, since PyMongo 3.0; there

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from bson import (
+    Binary,
+    Code,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Timestamp,
+)
+
+from chunkmigrate import scan
+from chunkmigrate.scan import PageReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+
+MIXED_IDS = [
+    MinKey(),
+    None,
+    float("nan"),
+    float("-inf"),
+    -1.5,
+    0,
+    Int64(2**40),
+    Decimal128("7.25"),
+    float("inf"),
+    "",
+    "a",
+    "b" * 300,
+    {"a": 1},
+    {"a": 1, "b": {"c": "x"}},
+    {"$ref": "other", "$id": 5},
+    DBRef("orders", ObjectId(b"0123456789ab")),
+    Binary(b""),
+    Binary(b"xyz"),
+    Binary.from_uuid(UUID(int=5)),
+    ObjectId(b"0" * 12),
+    ObjectId(b"z" * 12),
+    False,
+    True,
+    datetime(1950, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 1, tzinfo=UTC),
+    Timestamp(1, 1),
+    Code("return 1"),
+    Code("return 1", {"a": 1}),
+    MaxKey(),
+]
+
+
+def keys(db: Database[Any], page_bytes: int, *, measured: bool, filter_: Any = None) -> Iterator[Any]:
+    """The `_id`s of a collection, read page by page."""
+    described = scan(db.c, filter_, fields=[])
+    upto = described.upper_bound()
+    assert upto is not None
+    reader, after = PageReader(described, upto), None
+    while page := reader.read(after, page_bytes, measured=measured):
+        after = page.through
+        yield from (bytes(document) for document in page)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("page_bytes", [1, 40, 100, 10_000])
+def test_mixed_ids(db: Database[Any], page_bytes: int, *, measured: bool) -> None:
+    """`_id`s of every type are read once each, in the order of the index, whatever the page size."""
+    random.Random(7).shuffle(ids := list(MIXED_IDS))
+    db.c.insert_many({"_id": id_} for id_ in ids)
+
+    read = list(keys(db, page_bytes, measured=measured))
+
+    assert len(read) == len(MIXED_IDS)
+    assert read == [document.raw for document in raw_documents(db)]
+
+
+def raw_documents(db: Database[Any]) -> list[Any]:
+    from chunkmigrate.scan import RAW
+
+    return list(db.c.with_options(RAW).find({}, {"_id": 1}).sort("_id", 1).hint("_id_"))
+
+
+def test_mixed_ids_from_any_position(db: Database[Any]) -> None:
+    """Reading goes on behind any position, of any type, without skipping or repeating a document."""
+    db.c.insert_many({"_id": id_} for id_ in MIXED_IDS)
+    described = scan(db.c, fields=[])
+    upto = described.upper_bound()
+    everything = [document.raw for document in raw_documents(db)]
+    assert upto is not None
+
+    for number, document in enumerate(everything):
+        page = described.page(None, upto, number + 1)
+        if len(page) <= number:
+            page = described.last(upto)
+        rest = PageReader(described, upto).read(page.through, 1 << 20, measured=False)
+        assert [bytes(d) for d in rest] in ([*everything[number + 1 : -1]], everything[-1:]), document
+        assert bytes(page.documents[-1]) == document
+
+
+def test_filter_with_id_conditions(db: Database[Any]) -> None:
+    """A filter of the author's on `_id` holds beside the position."""
+    db.c.insert_many({"_id": n, "even": n % 2 == 0} for n in range(100))
+
+    read = list(keys(db, 60, measured=False, filter_={"_id": {"$gte": 10, "$ne": 50}, "even": True}))
+
+    assert len(read) == 44
+
+
+def test_inserted_behind_the_bound(db: Database[Any]) -> None:
+    """Documents inserted behind the upper bound while reading are not read."""
+    db.c.insert_many({"_id": n} for n in range(50))
+    reading = keys(db, 60, measured=False)
+    next(reading)
+    db.c.insert_many({"_id": n} for n in range(1_000, 1_100))
+
+    assert len(list(reading)) == 49
+
+
+def test_bound_deleted(db: Database[Any]) -> None:
+    """The read ends where it should when the document at the upper bound is gone by then."""
+    db.c.insert_many({"_id": n} for n in range(50))
+    reading = keys(db, 60, measured=False)
+    next(reading)
+    db.c.delete_one({"_id": 49})
+    db.c.insert_one({"_id": 60})
+
+    assert len(list(reading)) == 48
+
+
+def test_sizes_are_those_of_pages(db: Database[Any]) -> None:
+    """The sizes asked for beforehand are those of the documents a page then has."""
+    db.c.insert_many({"_id": n, "a": "x" * n, "b": {"c": n, "d": "y" * 50}} for n in range(1, 90))
+    for fields in (None, [], ["a"], ["a", "b"]):
+        described = scan(db.c, fields=fields)
+        upto = described.upper_bound()
+        assert upto is not None
+        page = described.page(None, upto, 60)
+
+        assert described.sizes(None, upto, 60) == [len(document) for document in page]
+
+
+def test_measured_pages_keep_their_size(db: Database[Any]) -> None:
+    """A measured page is never heavier than asked for, unless one document alone is."""
+    sizes = [random.Random(3).choice([10, 200, 70_000]) for _ in range(300)]
+    db.c.insert_many({"_id": n, "a": "x" * size} for n, size in enumerate(sizes))
+    described = scan(db.c)
+    upto = described.upper_bound()
+    assert upto is not None
+    reader, after, read = PageReader(described, upto), None, 0
+    while page := reader.read(after, 100_000, measured=True):
+        after, read = page.through, read + len(page)
+
+        assert page.size <= 100_000 or len(page) == 1
+
+    assert read == 300
+
+
+def test_reply_cut_by_the_server(db: Database[Any]) -> None:
+    """A reply that the server cuts at 16 MiB is not taken for the end."""
+    db.c.insert_many({"_id": n, "a": "x" * 3_000_000} for n in range(12))
+    described = scan(db.c)
+    upto = described.upper_bound()
+    assert upto is not None
+    first = described.page(None, upto, 1_000)
+
+    assert 0 < len(first) < 11
+    assert len(list(described)) == 12
+
+
+def test_plain_iteration(db: Database[Any]) -> None:
+    """Iterating a scan yields decoded documents with the named fields only."""
+    db.c.insert_many({"_id": n, "a": n, "b": 1} for n in range(2_500))
+
+    assert list(scan(db.c, fields=["a"])) == [{"_id": n, "a": n} for n in range(2_500)]
+
+
+def test_empty_and_missing(db: Database[Any]) -> None:
+    """A collection without documents, or that does not exist, yields nothing."""
+    assert list(scan(db.missing)) == []
+    assert scan(db.missing).upper_bound() is None
+    assert scan(db.missing).count() == 0
+
+
+def test_collection_with_a_collation(db: Database[Any]) -> None:
+    """Where a collection sorts its `_id`s by a collation, every document is still read once."""
+    db.create_collection("c", collation={"locale": "en", "strength": 3, "numericOrdering": True})
+    db.c.insert_many({"_id": id_} for id_ in ["a10", "a9", "B", "b", "É", "z", "a2"])
+
+    assert len(list(keys(db, 40, measured=False))) == 7
+
+
+def test_clustered_collection(db: Database[Any]) -> None:
+    """A clustered collection, which has no index on `_id`, is read like any other."""
+    db.create_collection("c", clusteredIndex={"key": {"_id": 1}, "unique": True})
+    db.c.insert_many({"_id": n} for n in range(100))
+
+    assert len(list(keys(db, 200, measured=False))) == 100

@@ -1,0 +1,110 @@
+"""Backfill: its arguments, and a transform's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import DeleteMany, DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateMany, UpdateOne
+
+from chunkmigrate import Backfill, scan
+from chunkmigrate.backfill import NotAWriteError, writes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DATABASE = MongoClient[dict[str, Any]](connect=False)["db"]
+READ = scan(DATABASE["a"])
+ONE, TWO = UpdateOne({"_id": 1}, {"$set": {"a": 1}}), DeleteOne({"_id": 2})
+NEEDS = "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
+
+
+def nothing(_: Any) -> None:
+    """A transform."""
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Backfill(DATABASE, nothing), "Backfill reads what scan(...) describes, not a Database"),
+        (
+            lambda: Backfill(DATABASE["a"], nothing),
+            "Backfill reads what scan(...) describes, not a Collection",
+        ),
+        (lambda: Backfill([], nothing), "Backfill reads what scan(...) describes, not a list"),
+        (lambda: Backfill(READ), NEEDS),
+        (lambda: Backfill(READ, 5), NEEDS),
+        (lambda: Backfill(READ, None, each_chunk=[]), NEEDS),
+        (lambda: Backfill(READ, ONE), NEEDS),
+        (
+            lambda: Backfill(READ, nothing, each_chunk=nothing),
+            "Backfill takes a transform or each_chunk, not both",
+        ),
+    ],
+)
+def test_arguments(make: Callable[[], Backfill], message: str) -> None:
+    """Wrong arguments are refused where they are written, with what to write."""
+    with pytest.raises(TypeError) as caught:
+        make()
+
+    assert str(caught.value) == message
+
+
+def test_target() -> None:
+    """Writes go to the scanned collection, or where into says."""
+    assert Backfill(READ, nothing).target == DATABASE["a"]
+    assert Backfill(READ, each_chunk=nothing, into=DATABASE["b"]).target == DATABASE["b"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (None, []),
+        (ONE, [ONE]),
+        (TWO, [TWO]),
+        (UpdateMany({}, {"$set": {"a": 1}}), [UpdateMany({}, {"$set": {"a": 1}})]),
+        (ReplaceOne({}, {}), [ReplaceOne({}, {})]),
+        (InsertOne({"_id": 1}), [InsertOne({"_id": 1})]),
+        (DeleteMany({}), [DeleteMany({})]),
+        ([], []),
+        ([ONE, TWO], [ONE, TWO]),
+        ((TWO, ONE), [TWO, ONE]),
+        ((write for write in (ONE, TWO)), [ONE, TWO]),
+        (map(UpdateOne, [{}], [{"$unset": {"a": ""}}]), [UpdateOne({}, {"$unset": {"a": ""}})]),
+    ],
+    ids=repr,
+)
+def test_writes(answer: Any, expected: list[Any]) -> None:
+    """A transform may answer with nothing, with one write, or with any iterable of them, in order."""
+    assert list(writes_of(answer)) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "before"),
+    [
+        ({"$set": {"a": 1}}, "dict", []),
+        ({}, "dict", []),
+        ("UpdateOne", "str", []),
+        ("", "str", []),
+        (b"", "bytes", []),
+        (b"x", "bytes", []),
+        (True, "bool", []),
+        (0, "int", []),
+        (UpdateOne, "type", []),
+        ([ONE, {"a": 1}], "dict", [ONE]),
+        ([None], "NoneType", []),
+        ((ONE, [TWO]), "list", [ONE]),
+    ],
+    ids=repr,
+)
+def test_no_write(answer: Any, kind: str, before: list[Any]) -> None:
+    """Anything else is refused with what it was and what to return; what came before it was a write."""
+    writes, found = writes_of(answer), []
+    with pytest.raises(NotAWriteError) as caught:
+        found.extend(writes)
+
+    assert str(caught.value) == (
+        f"returned a {kind}, which is no write; return UpdateOne(...) or another pymongo operation, "
+        "an iterable of them, or None"
+    )
+    assert found == before

@@ -1,0 +1,133 @@
+"""Imports: one direction, and only what a run needs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PACKAGE = PROJECT / "chunkmigrate"
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def statements(tree: ast.AST, *, late: bool) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements that run: at once, or ``late`` ones too, when a function is called."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif not for_types(node) and (late or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            found += statements(node, late=late)
+    return found
+
+
+def imports(module: str, source: str, *, late: bool = True) -> set[str]:
+    """The modules that a module imports, by full name."""
+    names: set[str] = set()
+    for node in statements(ast.parse(source), late=late):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+            continue
+        assert not node.level, f"{module} has a relative import"
+        parts = {f"{node.module}.{alias.name}" for alias in node.names}
+        names |= {part for part in parts if part in SOURCES}
+        if not parts <= set(SOURCES):
+            names.add(str(node.module))
+    return names
+
+
+@cache
+def graph(*, late: bool = True) -> dict[str, set[str]]:
+    return {module: imports(module, path.read_text(), late=late) for module, path in SOURCES.items()}
+
+
+def test_reads_imports() -> None:
+    """Imports are read wherever they stand, except those for types only."""
+    source = """
+import os.path
+from typing import TYPE_CHECKING
+from chunkmigrate import sizing, scan
+from chunkmigrate.raw import Key
+if TYPE_CHECKING:
+    import a
+try:
+    import b
+finally:
+    pass
+class C:
+    def f(self):
+        import c
+"""
+    at_once = {"os.path", "typing", "chunkmigrate.sizing", "chunkmigrate.scan", "chunkmigrate.raw", "b"}
+
+    assert imports("x", source, late=False) == at_once
+    assert imports("x", source) == at_once | {"c"}
+
+
+def test_acyclic() -> None:
+    """No module imports, at once or late, one that imports it."""
+    edges = {
+        module: {name for name in names if name in SOURCES and name != module}
+        for module, names in graph().items()
+    }
+
+    assert sum(map(len, edges.values())) > len(SOURCES)
+    assert len(list(TopologicalSorter(edges).static_order())) == len(SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("imported", "importers"),
+    [
+        ("typer", {"cli"}),
+        ("rich", {"cli", "progress", "demo"}),
+        ("chunkmigrate.mongod", {"cli", "demo", "runner"}),
+        ("chunkmigrate.cli", {"__main__"}),
+    ],
+)
+def test_importers(imported: str, importers: set[str]) -> None:
+    """What only some need is imported by those alone: the terminal, the embedded server."""
+    found = {
+        module.removeprefix("chunkmigrate.")
+        for module, names in graph().items()
+        if any(name == imported or name.startswith(f"{imported}.") for name in names)
+    }
+
+    assert found <= importers
+
+
+@pytest.mark.parametrize("module", ["sizing", "frontier", "units", "raw", "errors"])
+def test_pure(module: str) -> None:
+    """The pure modules import nothing of this library but each other, and never the driver."""
+    found = graph()[f"chunkmigrate.{module}"]
+
+    assert {name for name in found if name.startswith("chunkmigrate")} <= {"chunkmigrate.errors"}
+    assert not any(name.split(".")[0] in ("pymongo", "psutil", "rich", "typer") for name in found)
+
+
+def test_light() -> None:
+    """Importing chunkmigrate brings in no terminal, profiler or Kubernetes client."""
+    heavy = {"rich", "memory_profiler", "kubernetes", "typer", "pydantic"}
+    code = "import sys, chunkmigrate; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    assert "chunkmigrate" in run.stdout.split()
+    assert heavy.isdisjoint(run.stdout.split())

@@ -1,0 +1,154 @@
+"""The server: secrets kept, and what the driver's exceptions mean."""
+
+from __future__ import annotations
+
+import pytest
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    CursorNotFound,
+    ExecutionTimeout,
+    InvalidOperation,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+
+from chunkmigrate.errors import (
+    AccessDeniedError,
+    ChunkmigrateError,
+    InvalidSettingError,
+    ServerError,
+    UnreachableError,
+)
+from chunkmigrate.server import connect, explained, redacted
+
+SAFE = "What is committed is safe; run again to continue."
+
+URIS = [
+    ("mongodb://ann:s3cret@localhost", "mongodb://ann:***@localhost"),
+    ("mongodb://ann:s3cret@localhost:27017/shop?a=b", "mongodb://ann:***@localhost:27017/shop?a=b"),
+    ("mongodb+srv://ann:s3cret@c.example.net/shop", "mongodb+srv://ann:***@c.example.net/shop"),
+    ("mongodb://ann:s3cret@a:1,b:2,[::1]:3/shop", "mongodb://ann:***@a:1,b:2,[::1]:3/shop"),
+    ("mongodb://ann:s3%40cr%2Fet%3A@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://a%40nn:s3cret@localhost/", "mongodb://a%40nn:***@localhost/"),
+    ("mongodb://ann:s3@cret@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann:s3/cret@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann:s3/c@r/et@localhost/shop", "mongodb://ann:***@localhost/shop"),
+    ("mongodb://ann:s3:cret@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann:s3?cret@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann:s3 cret@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann@work:s3cret@localhost/", "mongodb://ann@work:***@localhost/"),
+    ("mongodb://:s3cret@localhost/", "mongodb://:***@localhost/"),
+    ("mongodb://ann:@localhost/", "mongodb://ann:***@localhost/"),
+    ("mongodb://ann:x@localhost/", "mongodb://ann:***@localhost/"),
+]
+OPEN = [
+    "mongodb://localhost",
+    "mongodb://a:27017,b:27018/shop?replicaSet=r",
+    "mongodb://ann@localhost:27017/shop",
+    "mongodb+srv://c.example.net/shop",
+    "mongodb://%2Ftmp%2Fmongodb-27017.sock/shop",
+    "ann:s3cret@example.net is no connection string",
+    "",
+]
+
+
+@pytest.mark.parametrize(("uri", "shown"), URIS)
+def test_redacted(uri: str, shown: str) -> None:
+    """A connection string is shown without its password, whatever the password is made of."""
+    assert redacted(uri, uri) == shown
+
+
+@pytest.mark.parametrize(("uri", "shown"), [(u, s) for u, s in URIS if " " not in u])
+def test_redacted_in_a_sentence(uri: str, shown: str) -> None:
+    """A connection string somewhere in a text loses its password, even where nobody knows which one it is."""
+    assert redacted(f"cannot use '{uri}' now") == f"cannot use '{shown}' now"
+    assert redacted(f"{uri} {uri}") == f"{shown} {shown}"
+
+
+@pytest.mark.parametrize("uri", OPEN)
+def test_nothing_to_hide(uri: str) -> None:
+    """A text without a password in a connection string stays as it is."""
+    assert redacted(uri, uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("password", "spelled"),
+    [("s3cret", "s3cret"), ("s3%40cr%2Fet", "s3@cr/et"), ("s3+cret", "s3 cret"), ("s3%2540", "s3%40")],
+)
+def test_repeated(password: str, spelled: str) -> None:
+    """A password that an error repeats is hidden, as it was written and as it was meant."""
+    uri = f"mongodb://ann:{password}@localhost/shop"
+    text = redacted(f"no {spelled} for {password}: {uri}", uri)
+
+    assert text == "no *** for ***: mongodb://ann:***@localhost/shop"
+
+
+@pytest.mark.parametrize("password", ["s3cr/et", "s3@cr/et", "s3:cr@et"])
+def test_refused_uri(password: str) -> None:
+    """A connection string the driver refuses is told without its password, in the driver's words too."""
+    with pytest.raises(InvalidSettingError) as caught:
+        connect(f"mongodb://ann:{password}@localhost/shop")
+
+    assert str(caught.value).startswith("mongodb://ann:***@localhost/shop is not a connection string")
+    assert password not in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("s3cr", "cr/et", "cr@et"))
+
+
+@pytest.mark.parametrize("uri", ["postgres://a/b", "mongodb://", "mongodb://h:port", "mongodb://h/a$b"])
+def test_no_uri(uri: str) -> None:
+    """What is no connection string is refused with what it was."""
+    with pytest.raises(InvalidSettingError) as caught:
+        connect(uri)
+
+    assert str(caught.value).startswith(f"{uri} is not a connection string MongoDB's driver can use: ")
+    assert isinstance(caught.value.__cause__, PyMongoError | ValueError)
+
+
+REFUSED = "MongoDB refused access: no. Check the user, its password and its roles."
+LOST = "The connection to MongoDB was lost: no. What is committed is safe; run again to continue."
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            ServerSelectionTimeoutError("l:1: refused (configured timeouts: x), Timeout: 10s, Topology"),
+            UnreachableError,
+            "No MongoDB server answered at mongodb://ann:***@h: l:1: refused. Is it running and reachable?",
+        ),
+        (OperationFailure("no", 13), AccessDeniedError, REFUSED),
+        (OperationFailure("no.", 18), AccessDeniedError, REFUSED),
+        (OperationFailure("no, full error: {'secret': 1}", 8000), AccessDeniedError, REFUSED),
+        (AutoReconnect("no"), UnreachableError, LOST),
+        (NetworkTimeout("no (configured timeouts: socketTimeoutMS: 1ms)"), UnreachableError, LOST),
+        (NotPrimaryError("no"), UnreachableError, LOST),
+        (OperationFailure("no", 11600), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (OperationFailure("no"), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (ExecutionTimeout("no", 50), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (CursorNotFound("no", 43), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (WTimeoutError("no", 64), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (InvalidOperation("no"), ServerError, f"MongoDB failed: no. {SAFE}"),
+        (ConfigurationError("no for s3cret"), ServerError, f"MongoDB failed: no for ***. {SAFE}"),
+        (BulkWriteError({}), ServerError, f"MongoDB failed: batch op errors occurred. {SAFE}"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, PyMongoError) else "",
+)
+def test_explained(error: PyMongoError, kind: type[ChunkmigrateError], message: str) -> None:
+    """Each of the driver's exceptions becomes the failure it is, without topology or secrets."""
+    found = explained(error, "mongodb://ann:s3cret@h")
+
+    assert type(found) is kind
+    assert str(found) == message
+
+
+def test_nobody_known() -> None:
+    """Without a connection string at hand the sentence speaks of the server."""
+    found = explained(ServerSelectionTimeoutError("refused"))
+
+    assert str(found) == "No MongoDB server answered at the server: refused. Is it running and reachable?"

@@ -1,0 +1,147 @@
+"""The law: tables and laws over all of its range."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from chunkmigrate import sizing
+from chunkmigrate.memory import Reading
+from chunkmigrate.sizing import KIB, MIB, Sizes, Zone
+
+ROOMS = [0, 1, 64 * KIB, MIB, 8 * MIB, 20 * MIB, 36 * MIB, 64 * MIB, 512 * MIB, 64 * 1024 * MIB]
+WRITERS = [1, 2, 3, 4]
+
+
+def of(chunk: int, page: int) -> Sizes:
+    return Sizes(chunk_bytes=chunk, page_bytes=page)
+
+
+@pytest.mark.parametrize(
+    ("used", "zone"),
+    [
+        (0, Zone.GROW),
+        (699, Zone.GROW),
+        (700, Zone.HOLD),
+        (849, Zone.HOLD),
+        (850, Zone.SHRINK),
+        (949, Zone.SHRINK),
+        (950, Zone.STOP),
+        (1000, Zone.STOP),
+        (4000, Zone.STOP),
+    ],
+)
+def test_zone(used: int, zone: Zone) -> None:
+    """The zone follows from the share of the budget in use: 70, 85 and 95 percent are where it changes."""
+    assert sizing.zone_of(Reading(rss=1, used=used, budget=1000)) is zone
+
+
+@pytest.mark.parametrize(
+    ("baseline", "budget", "guard", "room"),
+    [(40, 1000, 850, 810), (850, 1000, 850, 0), (999, 1000, 850, 0), (0, 7, 5, 5)],
+)
+def test_headroom(baseline: int, budget: int, guard: int, room: int) -> None:
+    """The room is what lies between an idle process and the guard, and never negative."""
+    assert sizing.guard_of(budget) == guard
+    assert sizing.headroom(baseline, budget) == room
+
+
+@pytest.mark.parametrize(
+    ("room", "writers", "top", "first"),
+    [
+        (0, 2, of(16 * KIB, 64 * KIB), of(16 * KIB, 64 * KIB)),
+        (MIB, 1, of(128 * KIB, 64 * KIB), of(32 * KIB, 64 * KIB)),
+        (12 * MIB, 2, of(MIB, 768 * KIB), of(256 * KIB, 192 * KIB)),
+        (24 * MIB, 2, of(2 * MIB, MIB), of(512 * KIB, 256 * KIB)),
+        (48 * MIB, 2, of(4 * MIB, MIB), of(MIB, 256 * KIB)),
+        (48 * MIB, 3, of(3 * MIB, MIB), of(768 * KIB, 256 * KIB)),
+        (900 * MIB, 4, of(4 * MIB, MIB), of(MIB, 256 * KIB)),
+    ],
+)
+def test_ceiling_and_start(room: int, writers: int, top: Sizes, first: Sizes) -> None:
+    """The largest sizes follow from room and writers; a run starts at a quarter of them."""
+    assert sizing.ceiling(room, writers) == top
+    assert sizing.start(room, writers) == first
+
+
+@pytest.mark.parametrize(
+    ("sizes", "zone", "expected"),
+    [
+        (of(MIB, 256 * KIB), Zone.GROW, of(MIB + MIB // 2, 384 * KIB)),
+        (of(3 * MIB, 900 * KIB), Zone.GROW, of(4 * MIB, MIB)),
+        (of(MIB, 256 * KIB), Zone.HOLD, of(MIB, 256 * KIB)),
+        (of(9 * MIB, 9 * MIB), Zone.HOLD, of(4 * MIB, MIB)),
+        (of(1, 1), Zone.HOLD, of(16 * KIB, 64 * KIB)),
+        (of(MIB, 256 * KIB), Zone.SHRINK, of(MIB // 2, 128 * KIB)),
+        (of(17 * KIB, 65 * KIB), Zone.SHRINK, of(16 * KIB, 64 * KIB)),
+        (of(4 * MIB, MIB), Zone.STOP, of(16 * KIB, 64 * KIB)),
+    ],
+)
+def test_following(sizes: Sizes, zone: Zone, expected: Sizes) -> None:
+    """The next sizes are half again, the same, half, or the least, between floor and ceiling."""
+    assert sizing.following(sizes, zone, of(4 * MIB, MIB)) == expected
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (0, 16 * KIB),
+        (40 * 16 * KIB, 16 * KIB),
+        (40 * 100 * KIB, 100 * KIB),
+        (40 * MIB, MIB),
+        (900 * MIB, MIB),
+    ],
+)
+def test_group(room: int, expected: int) -> None:
+    """A decoded list may weigh a fortieth of the room in BSON, between 16 KiB and 1 MiB."""
+    assert sizing.group_bytes(room) == expected
+
+
+@pytest.mark.parametrize(("room", "measured"), [(0, True), (36 * MIB - 1, True), (36 * MIB, False)])
+def test_measured(room: int, measured: bool) -> None:  # noqa: FBT001 - a table's expectation
+    """Pages are measured first where a reply of 16 MiB, held twice, could not be afforded."""
+    assert sizing.measured_pages(room) is measured
+
+
+@pytest.mark.parametrize("writers", WRITERS)
+@pytest.mark.parametrize("room", ROOMS)
+def test_fits(room: int, writers: int) -> None:
+    """All writers' chunks and the one being built fit the room in all their copies, unless at the floor."""
+    chunk = sizing.ceiling(room, writers).chunk_bytes
+
+    assert chunk == 16 * KIB or 4 * (writers + 1) * chunk <= room
+
+
+@pytest.mark.parametrize("writers", WRITERS)
+@pytest.mark.parametrize("room", ROOMS)
+def test_bounds(room: int, writers: int) -> None:
+    """Whatever zones follow each other, however the room changes, sizes stay in their bounds."""
+    chance = random.Random(room + writers)
+    top = sizing.ceiling(room, writers)
+    sizes = sizing.start(room, writers)
+    for _ in range(200):
+        if chance.random() < 0.1:
+            top = sizing.ceiling(chance.choice(ROOMS), writers)
+        zone, before = chance.choice(list(Zone)), sizes
+        sizes = sizing.following(before, zone, top)
+
+        assert 16 * KIB <= sizes.chunk_bytes <= top.chunk_bytes <= 4 * MIB
+        assert 64 * KIB <= sizes.page_bytes <= top.page_bytes <= MIB
+        assert sizes.chunk_bytes <= 1.5 * before.chunk_bytes
+        assert sizes.page_bytes <= 1.5 * before.page_bytes
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_pressure_reaches_the_floor(room: int) -> None:
+    """Under lasting pressure sizes are at the floor within ten chunks, and calm brings the ceiling back."""
+    top = sizing.ceiling(room, 2)
+    sizes = top
+    for _ in range(10):
+        sizes = sizing.following(sizes, Zone.SHRINK, top)
+    floor = sizes
+    for _ in range(20):
+        sizes = sizing.following(sizes, Zone.GROW, top)
+
+    assert floor == of(16 * KIB, 64 * KIB)
+    assert sizes == top
