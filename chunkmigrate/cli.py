@@ -97,7 +97,7 @@ def run(
             raise InvalidSettingError(message)
         chosen = found if name is None else [find(found, name)]
         stop = Stop()
-        with _database(settings) as db, stop.on_signals():
+        with stop.on_signals(), _database(settings) as db:
             _run_each(chosen, db, settings, stop)
 
 
@@ -246,7 +246,7 @@ def _database(settings: Settings) -> Iterator[Database[Any]]:
             raise InvalidSettingError(message)
         client = stack.enter_context(server.connect(uri))
         try:
-            yield client[name]
+            yield server.database(client, name)
         except ChunkmigrateError:
             raise
         except PyMongoError as error:

@@ -15,7 +15,6 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Self
 
 from pymongo.errors import DocumentTooLarge, PyMongoError
-from pymongo.write_concern import WriteConcern
 
 from chunkmigrate import server
 from chunkmigrate.errors import TooLargeError, WriteRefusedError
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.chunks import Chunk
-
-MAJORITY = WriteConcern("majority")
 
 # A writer stuck on one chunk must not let the others run ahead without end: each range ahead of it
 # is kept in a checkpoint.
@@ -112,8 +109,7 @@ class BulkExecutor:
     def _commit(self, slot: int, chunk: Chunk) -> Committed:
         started = time.monotonic()
         if self._atomic:
-            session = self._sessions[slot]
-            session.with_transaction(lambda s: self._write(slot, chunk, s), write_concern=MAJORITY)
+            server.transact(self._sessions[slot], lambda session: self._write(slot, chunk, session))
         else:
             self._write(slot, chunk, None)
         self._checkpoint.acknowledge(slot, chunk)

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from chunkmigrate import checkpoint, server
 from chunkmigrate.checkpoint import Counts
 from chunkmigrate.errors import BudgetTooSmallError, ChunkmigrateError
-from chunkmigrate.executor import MAJORITY, BulkExecutor
+from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.units import format_bytes, quantity
@@ -162,7 +162,7 @@ class Run:
         if not self._atomic:
             return claim(None)
         with self._client.start_session() as session:
-            return session.with_transaction(claim, write_concern=MAJORITY)
+            return server.transact(session, claim)
 
     def _progress(self, number: int, steps: int, total: int | None, result: ChunkResult) -> Progress:
         counts = self._counts()

@@ -6,10 +6,10 @@ No secret leaves this module: a connection string is shown without its password.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_plus
 
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -18,7 +18,9 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
 
 from chunkmigrate.errors import (
     AccessDeniedError,
@@ -29,7 +31,14 @@ from chunkmigrate.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+
+T = TypeVar("T")
+
+MAJORITY, LOCAL = WriteConcern("majority"), ReadConcern("local")
 
 # The driver waits 30 s for a server; an operator looking at a terminal wants to know sooner.
 SERVER_SELECTION_SECONDS = 10
@@ -63,6 +72,23 @@ def connect(uri: str) -> MongoClient[Any]:
 def _unusable(uri: str, error: Exception) -> InvalidSettingError:
     shown, detail = redacted(uri, uri), redacted(str(error), uri)
     return InvalidSettingError(f"{shown} is not a connection string MongoDB's driver can use: {detail}")
+
+
+def database(client: MongoClient[Any], name: str) -> Database[Any]:
+    """Return a database whose reads and writes can be relied on, whatever the connection string prefers.
+
+    A position read from a lagging secondary, or a record the primary alone has seen, would repeat documents.
+    """
+    return client.get_database(
+        name, read_preference=ReadPreference.PRIMARY, write_concern=MAJORITY, read_concern=LOCAL
+    )
+
+
+def transact(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
+    """Do ``work`` in one transaction, again and again while its failure is a passing one, for two minutes."""
+    return session.with_transaction(
+        work, read_concern=LOCAL, write_concern=MAJORITY, read_preference=ReadPreference.PRIMARY
+    )
 
 
 def has_transactions(client: MongoClient[Any]) -> bool:

@@ -332,3 +332,14 @@ def test_refused_by_schema_validation(cli: CommandLine, db: Database[Any]) -> No
     assert "failed" in last_line(refused.stdout)["event"]
     assert done.returncode == 0
     assert db.c.count_documents({"n": 1}) == 2_500
+
+
+def test_careless_connection_string(cli: CommandLine, db: Database[Any]) -> None:
+    """A connection string that prefers secondaries and waits for no acknowledgement loses nothing."""
+    cli.write(INCREMENT)
+    db.c.insert_many({"_id": n} for n in range(2_500))
+    careless = f"{cli.uri}&readPreference=secondaryPreferred&w=0&readConcernLevel=majority&retryWrites=false"
+    done = cli("run", "add_one", MONGODB_URI=careless)
+
+    assert done.returncode == 0, done.stderr
+    assert db.c.count_documents({"n": 1}) == 2_500

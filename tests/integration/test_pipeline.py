@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from bson import ObjectId
@@ -25,6 +25,9 @@ from chunkmigrate.errors import (
     TransformError,
     WriteRefusedError,
 )
+from chunkmigrate.executor import BulkExecutor
+from chunkmigrate.memory import Budget, Reading
+from chunkmigrate.pipeline import Pipeline
 from tests.integration.test_scan import MIXED_IDS
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from chunkmigrate.memory import Sensor
     from tests.integration.conftest import Engine
 
 
@@ -312,3 +316,35 @@ def test_undecodable_document(engine: Engine) -> None:
 
     with pytest.raises(UndecodableError, match="_id 7 cannot be decoded"):
         engine.run(Backfill(scan(engine.db.c), increment))
+
+
+class FullSensor:
+    """Reports ever less room, as a process does whose transform leaks."""
+
+    rss_start = 40 << 20
+    budget = Budget(size=100 << 20, source="a test", warnings=())
+
+    def __init__(self) -> None:
+        self._used = self.rss_start
+
+    def read(self) -> Reading:
+        self._used = min(self._used + (1 << 20), 97 << 20)
+        return Reading(rss=self._used, used=self._used, budget=self.budget.size)
+
+
+def test_memory_that_does_not_come_back(engine: Engine) -> None:
+    """A run whose memory stays used shrinks to the least, then stops at a checkpoint for lack of memory."""
+    engine.db.c.insert_many({"_id": n, "a": "x" * 500} for n in range(90_000))
+    backfill = Backfill(
+        scan(engine.db.c, fields=[]), lambda d: UpdateOne({"_id": d["_id"]}, {"$set": {"n": 1}})
+    )
+    checkpoint, sensor = engine.claim(backfill), cast("Sensor", FullSensor())
+    with BulkExecutor(engine.db.client, checkpoint, writers=2, atomic=True) as executor:
+        pipeline = Pipeline(backfill, checkpoint, executor, sensor, writers=2, stopped=lambda: False)
+        results = list(pipeline)
+    zones = list(dict.fromkeys(result.zone for result in results))
+
+    assert zones == [sizing.Zone.GROW, sizing.Zone.HOLD, sizing.Zone.SHRINK, sizing.Zone.STOP]
+    assert pipeline.stopped_by == "memory"
+    assert pipeline.sizes.chunk_bytes == sizing.MIN_CHUNK_BYTES
+    assert sum(r.read for r in results) == engine.db.c.count_documents({"n": 1}) < 90_000
