@@ -1,0 +1,136 @@
+"""The command: ``python -m benchmarks [--rounds N] [--scale F] [--shapes a,b]``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks import kernel, stage, tables
+from benchmarks.rounds import Result, Target, measure, once
+from benchmarks.shapes import SHAPES
+from benchmarks.way import WAYS
+from chunkmigrate import limits, mongod, server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.kernel import Confined
+    from benchmarks.shapes import Shape
+
+DATABASE = "chunkmigrate_benchmarks"
+WIDTH = 140
+
+# A server keeps what documents were for five minutes. A collection that was put back again and again would
+# have a history no migrated one has, and updating it took three times as long, whichever way.
+WITHOUT_HISTORY = ("--setParameter", "minSnapshotHistoryWindowInSeconds=0")
+
+# All writes of a million documents in one list take over a gigabyte and a minute: once is enough to see it.
+ONCE = {"tiny": ("loop",)}
+GROWS, GROWS_FROM = "tiny", 50_000
+
+
+@dataclass(kw_only=True, slots=True)
+class Bench:
+    """What is measured, and what was."""
+
+    target: Target
+    rounds: int
+    scale: float
+    results: list[Result] = field(default_factory=list)
+    grown: list[Result] = field(default_factory=list)
+    confined: list[Confined] = field(default_factory=list)
+
+    def run(self, shapes: Sequence[Shape]) -> None:
+        """Measure the shapes, one after the other, each alone on the server."""
+        limiter = limits.available()
+        for shape in shapes:
+            if shape.name == GROWS:
+                self._grow(shape)
+            with self._filled(shape, shape.count(self.scale)) as result:
+                self._compare(result)
+                run = kernel.confined(self.target, result, limiter) if limiter else None
+                self.confined.append(run or kernel.unconfined(self.target, result))
+
+    def _compare(self, result: Result) -> None:
+        self.results.append(result)
+        name = result.shape.name
+        rare = ONCE.get(name, ())
+        for way in rare:
+            result.runs[way] = [once(self.target, result, way)]
+        measure(self.target, result, [way for way in WAYS if way not in rare], self.rounds)
+        if name == GROWS:
+            self.grown.append(result)
+
+    def _grow(self, shape: Shape) -> None:
+        with self._filled(shape, max(1, round(GROWS_FROM * self.scale))) as result:
+            measure(self.target, result, ["chunkmigrate"], self.rounds)
+            self.grown.append(result)
+
+    @contextmanager
+    def _filled(self, shape: Shape, count: int) -> Iterator[Result]:
+        self.target.say(f"{shape.name}: storing {count:,} documents")
+        try:
+            yield Result(shape=shape, documents=count, size=stage.fill(self.target.database, shape, count))
+        finally:
+            self.target.database.drop_collection(shape.name)
+
+
+def main() -> None:
+    """Run what was asked for, and print it."""
+    options = _options()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        uri = os.environ.get("MONGODB_URI") or stack.enter_context(mongod.embedded(arguments=WITHOUT_HISTORY))
+        client = stack.enter_context(server.connect(uri))
+        stack.callback(client.drop_database, DATABASE)
+        client.drop_database(DATABASE)
+        target = Target(uri=uri, database=client[DATABASE], say=_say(began))
+        bench = Bench(target=target, rounds=options.rounds, scale=options.scale)
+        bench.run(options.shapes)
+    _print(bench)
+
+
+def _print(bench: Bench) -> None:
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(tables.compared(bench.results, bench.rounds))
+    if bench.grown:
+        console.print(tables.growth(bench.grown))
+    if any(row.limit for row in bench.confined):
+        console.print(tables.limits(bench.confined))
+    else:
+        console.print("This machine sets no memory limits, so nothing was run inside one.")
+    console.print(tables.starts_with(bench.confined))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compare ways to make a change."
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way runs [3]")
+    parser.add_argument("--scale", type=float, default=1.0, help="times as many documents [1]")
+    names = ",".join(shape.name for shape in SHAPES)
+    parser.add_argument("--shapes", type=_shapes, default=SHAPES, help=f"some of {names} [all]")
+    return parser.parse_args()
+
+
+def _shapes(names: str) -> tuple[Shape, ...]:
+    known = {shape.name: shape for shape in SHAPES}
+    try:
+        return tuple(known[name] for name in names.split(","))
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(f"there is no shape {error.args[0]}") from error
+
+
+def _say(began: float) -> Callable[[str], None]:
+    return lambda text: print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Rounds: each way alternately, in a process of its own, on a collection put back before.
+
+Machines drift in speed, so ways are compared within a round only, and every other round goes backwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import stage
+from benchmarks.measured import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pymongo.database import Database
+
+    from benchmarks.shapes import Shape
+
+TIMEOUT = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where the documents are. ``say`` tells whoever waits what is being done."""
+
+    uri: str
+    database: Database[Any]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One shape, measured: a list a way, with one entry a round."""
+
+    shape: Shape
+    documents: int
+    size: int
+    runs: dict[str, list[Measured]] = field(default_factory=dict)
+
+
+def measure(target: Target, result: Result, ways: Sequence[str], rounds: int) -> None:
+    """Run the ways for some rounds: A B, B A, A B."""
+    for number in range(rounds):
+        for way in ways[:: -1 if number % 2 else 1]:
+            measured = once(target, result, way)
+            result.runs.setdefault(way, []).append(measured)
+
+
+def once(target: Target, result: Result, way: str) -> Measured:
+    """Put the collection back, run one way, and check that it did what it should."""
+    shape = result.shape
+    stage.put_back(target.database, shape)
+    command = [sys.executable, "-m", "benchmarks.way", way, shape.name, target.uri, target.database.name]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert ended.returncode == 0, f"{way} on {shape.name} failed:\n{ended.stderr}"
+    measured = Measured(**json.loads(ended.stdout.splitlines()[-1]))
+    assert measured.documents == result.documents, f"{way} on {shape.name}: {measured.documents} written"
+    assert stage.changed(target.database, shape) == result.documents, (
+        f"{way} on {shape.name}: some are missing"
+    )
+    target.say(f"{shape.name} {way}: {measured.rate:,.0f} documents/s")
+    return measured
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment, without settings of chunkmigrate's."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CHUNKMIGRATE_", "MONGODB_"))
+    }
