@@ -78,6 +78,6 @@ SHAPES = (
     Shape(name="nested", documents=20_000, field="total", make=_order, limit=64),
     Shape(name="bursts", documents=20_060, field="summary", make=_bursts, limit=96),
     Shape(name="jump", documents=2_000, field="summary", make=_jump, limit=96),
-    Shape(name="huge", documents=6, field="cents", make=_huge, limit=96, fewest=6),
-    Shape(name="huge_whole", documents=6, field="summary", make=_huge, limit=160, fewest=6),
+    Shape(name="huge", documents=20, field="cents", make=_huge, limit=96, fewest=6),
+    Shape(name="huge_whole", documents=20, field="summary", make=_huge, limit=160, fewest=6),
 )

@@ -1,8 +1,7 @@
 """Building: one document after another becomes writes in a chunk.
 
 Decides when a chunk is full: by documents, by bytes, by age, or because memory reached the guard while it
-was being built. Only one document is expanded at a time (with ``each_chunk``, one list of bounded size).
-Reading pages and committing chunks are ``pipeline``'s.
+was being built. Reading and decoding are ``pages``', committing is ``executor``'s.
 """
 
 from __future__ import annotations
@@ -10,15 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-import bson
-from bson.errors import BSONError
 from pymongo import UpdateOne
 
 from chunkmigrate import sizing
 from chunkmigrate.backfill import NotAWriteError, writes_of
 from chunkmigrate.chunks import Chunk
-from chunkmigrate.errors import TooLargeError, TransformError, UndecodableError
-from chunkmigrate.raw import MalformedError, key_of
+from chunkmigrate.errors import TooLargeError, TransformError
 from chunkmigrate.writes import OversizeError, encode
 
 if TYPE_CHECKING:
@@ -44,34 +40,41 @@ class Watch(Protocol):
 
 
 class Builder:
-    """Builds the chunks of one step."""
+    """Builds the chunks of one step. ``stored_size`` is what a document has about, unprojected, in bytes."""
 
-    def __init__(self, backfill: Backfill, first: Chunk, watch: Watch) -> None:
+    def __init__(
+        self, backfill: Backfill, first: Chunk, watch: Watch, *, group_bytes: int, stored_size: int
+    ) -> None:
         self.chunk = first
         self.cut_by = ""
-        self._watch = watch
-        self._transform = backfill.transform or backfill.each_chunk
+        self._watch, self._group_bytes = watch, group_bytes
+        self._transform: Callable[[Any], Writes] = backfill.transform or backfill.each_chunk  # type: ignore[assignment]
         self._in_groups = backfill.each_chunk is not None
-        self._options = backfill.scan.collection.codec_options
         self._target = backfill.target.full_name
-        self._target_options = backfill.target.codec_options
+        self._options = backfill.target.codec_options
         self._group: list[Any] = []
         self._group_size = 0
-        self._unseen = 0
-        self._started = time.monotonic()
+        self._unseen = self._touched = 0
+        self._stored_size = stored_size
+        self._due = time.monotonic() + sizing.MAX_CHUNK_SECONDS
 
-    def add(self, document: memoryview, sizes: Sizes, group_bytes: int) -> bool:
-        """Take one raw document; return whether the chunk is full."""
-        decoded = self._decoded(document)
-        self._unseen += len(document)
+    def add(self, document: Any, size: int, sizes: Sizes) -> bool:
+        """Take one decoded document that was read as ``size`` bytes; return whether the chunk is full."""
+        self._unseen += size
+        self._touched += max(size, self._stored_size)
         if self._in_groups:
-            self._group.append(decoded)
-            self._group_size += len(document)
-            return self._group_is_full(group_bytes)
-        before = self.chunk.size
-        self._write(decoded["_id"], self._answer(decoded, decoded["_id"]))
-        self._unseen += self.chunk.size - before
-        return self._is_full(sizes)
+            self._group.append(document)
+            self._group_size += size
+            return self._is_full(len(self._group), self._group_size, self._group_bytes)
+        chunk, document_id = self.chunk, document["_id"]
+        before = chunk.size
+        try:
+            answer = self._transform(document)
+        except Exception as error:
+            raise self._raised(document_id, error) from error
+        chunk.close(document_id, self._write(document_id, answer))
+        self._unseen += chunk.size - before
+        return self._is_full(chunk.read, chunk.size, sizes.chunk_bytes)
 
     def cut(self, through: Key) -> Chunk:
         """Return the chunk built so far, which ends with ``through``, and begin the next one."""
@@ -79,7 +82,8 @@ class Builder:
             self._flush()
         chunk, chunk.through = self.chunk, through
         self.chunk = Chunk(chunk.number + 1, through)
-        self._started = time.monotonic()
+        self._touched = 0
+        self._due = time.monotonic() + sizing.MAX_CHUNK_SECONDS
         return chunk
 
     @property
@@ -87,24 +91,14 @@ class Builder:
         """Whether documents were taken since the last cut."""
         return bool(self.chunk.read or self._group)
 
-    def _is_full(self, sizes: Sizes) -> bool:
-        if self.chunk.read >= sizing.MAX_CHUNK_DOCUMENTS:
+    def _is_full(self, documents: int, size: int, most_bytes: int) -> bool:
+        if documents >= sizing.MAX_CHUNK_DOCUMENTS:
             return self._cut_by("documents")
-        if self.chunk.size >= sizes.chunk_bytes:
+        if size >= most_bytes or self._touched >= sizing.MAX_TOUCHED_BYTES:
             return self._cut_by("bytes")
-        return self._is_interrupted()
-
-    def _group_is_full(self, group_bytes: int) -> bool:
-        if len(self._group) >= sizing.MAX_CHUNK_DOCUMENTS:
-            return self._cut_by("documents")
-        if self._group_size >= group_bytes:
-            return self._cut_by("bytes")
-        return self._is_interrupted()
-
-    def _is_interrupted(self) -> bool:
         if self._watch.stopped():
             return self._cut_by("stop")
-        if time.monotonic() - self._started >= sizing.MAX_CHUNK_SECONDS:
+        if time.monotonic() >= self._due:
             return self._cut_by("age")
         if self._unseen < LOOK_BYTES:
             return False
@@ -115,39 +109,27 @@ class Builder:
         self.cut_by = reason
         return True
 
-    def _decoded(self, document: memoryview) -> Any:
-        try:
-            return bson.decode(document, self._options)
-        except BSONError as error:
-            shown = _shown_id(document)
-            message = (
-                f"The document with _id {shown} cannot be decoded: {error}. Nothing of its chunk was written."
-            )
-            raise UndecodableError(shown, message) from error
-
     def _flush(self) -> None:
         group, self._group, self._group_size = self._group, [], 0
         ids = [document["_id"] for document in group]
-        self._write(ids[0], self._answer(group, ids[0]))
-        for document_id in ids[1:]:
-            self.chunk.close(document_id, 0)
-        self.chunk.written = len(ids) if self.chunk.writes else 0
-
-    def _answer(self, argument: Any, document_id: Any) -> Writes:
-        transform: Callable[[Any], Writes] = self._transform  # type: ignore[assignment]
         try:
-            return transform(argument)
+            answer = self._transform(group)
         except Exception as error:
-            raise self._blamed(document_id, f"raised {type(error).__name__}: {error}") from error
+            raise self._raised(ids[0], error) from error
+        writes = self._write(ids[0], answer)
+        for document_id in ids:
+            self.chunk.close(document_id, writes)
 
-    def _write(self, document_id: Any, answer: Writes) -> None:
+    def _write(self, document_id: Any, answer: Writes) -> int:
         """Encode the writes of one document at once, so that no more than one is ever held as objects."""
+        if type(answer) is UpdateOne:
+            self._add(document_id, answer)
+            return 1
         writes = 0
-        for write in (answer,) if type(answer) is UpdateOne else self._writes(document_id, answer):
-            kind, statement = self._encoded(document_id, write)
-            self.chunk.add(write._namespace or self._target, kind, statement)  # noqa: SLF001
+        for write in self._writes(document_id, answer):
+            self._add(document_id, write)
             writes += 1
-        self.chunk.close(document_id, writes)
+        return writes
 
     def _writes(self, document_id: Any, answer: Writes) -> Iterator[Write]:
         """Yield the writes of an answer; where it is a generator, this is when the author's code runs."""
@@ -156,19 +138,20 @@ class Builder:
         except NotAWriteError as error:
             raise self._blamed(document_id, str(error)) from error
         except Exception as error:
-            raise self._blamed(document_id, f"raised {type(error).__name__}: {error}") from error
+            raise self._raised(document_id, error) from error
 
-    def _encoded(self, document_id: Any, write: Write) -> tuple[str, bytes]:
+    def _add(self, document_id: Any, write: Write) -> None:
         try:
-            return encode(write, self._target_options)
+            kind, statement = encode(write, self._options)
         except OversizeError as error:
-            raise TooLargeError(
-                document_id,
-                f"The write for document _id {document_id!r} is too large: {error}. "
-                "Nothing of its chunk was written.",
-            ) from error
+            what = f"The write for document _id {document_id!r} is too large: {error}."
+            raise TooLargeError(document_id, f"{what} Nothing of its chunk was written.") from error
         except Exception as error:
             raise self._blamed(document_id, f"answered with a write that cannot be sent: {error}") from error
+        self.chunk.add(write._namespace or self._target, kind, statement)  # noqa: SLF001
+
+    def _raised(self, document_id: Any, error: Exception) -> TransformError:
+        return self._blamed(document_id, f"raised {type(error).__name__}: {error}")
 
     def _blamed(self, document_id: Any, what: str) -> TransformError:
         name = getattr(self._transform, "__name__", "transform")
@@ -178,10 +161,3 @@ class Builder:
             "written; everything before it is committed. Correct the migration and run again."
         )
         return TransformError(document_id, message)
-
-
-def _shown_id(document: memoryview) -> str:
-    try:
-        return key_of(document).shown()
-    except MalformedError:
-        return "unknown"

@@ -156,7 +156,8 @@ def claim(
             f"{scan.namespace}. Restore what it read, or give the new migration a new name."
         )
         raise ResumeError(message)
-    collection.delete_many({"migration": migration, "step": step}, session=session)
+    if left:
+        collection.delete_many({"migration": migration, "step": step}, session=session)
     identity = {"migration": migration, "step": step, "namespace": scan.namespace}
     stored = [identity | _slot(key, slot, record) for slot in range(slots)]
     collection.insert_many(stored, session=session)

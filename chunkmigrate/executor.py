@@ -117,13 +117,13 @@ class BulkExecutor:
         return Committed(chunk, time.monotonic() - started)
 
     def _write(self, slot: int, chunk: Chunk, session: ClientSession | None) -> None:
-        for database, command, owners in chunk.commands():
+        for group in chunk.groups:
             try:
-                reply = self._client[database].command(command, session=session)
+                reply = self._client[group.database].command(group.command(), session=session)
             except PyMongoError as error:
-                raise _blamed(error, chunk, owners) from error
+                raise _blamed(error, chunk, group.owners) from error
             for refused in reply.get("writeErrors", ()):
-                raise _refused(refused, chunk, owners)
+                raise _refused(refused, chunk, group.owners)
         self._checkpoint.commit(slot, chunk, session)
 
 

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
+from pymongo.write_concern import WriteConcern
 
 from chunkmigrate import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
     from chunkmigrate.migration import Migration
@@ -67,10 +69,8 @@ class Ledger:
         run, now = ObjectId(), datetime.now(UTC)
         who = {"host": socket.gethostname(), "pod": os.environ.get("HOSTNAME"), "pid": os.getpid()}
         began = {"status": "running", "checksum": migration.checksum, "began": now, "ended": None}
-        self.database[RUNS].insert_one(
-            began | {"_id": run, "migration": migration.name, "budget": budget} | who
-        )
-        self.database[MIGRATIONS].update_one(
+        self._now(RUNS).insert_one(began | {"_id": run, "migration": migration.name, "budget": budget} | who)
+        self._now(MIGRATIONS).update_one(
             {"_id": migration.name},
             {"$set": began | {"description": migration.description, "run": run}, "$inc": {"attempts": 1}},
             upsert=True,
@@ -80,5 +80,9 @@ class Ledger:
     def end(self, migration: Migration, run: ObjectId, status: str, facts: Mapping[str, Any]) -> None:
         """Record how a run ended. ``status`` is applied, stopped or failed."""
         ended = {"status": status, "ended": datetime.now(UTC)}
-        self.database[RUNS].update_one({"_id": run}, {"$set": ended | dict(facts)})
+        self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
         self.database[MIGRATIONS].update_one({"_id": migration.name, "run": run}, {"$set": ended})
+
+    def _now(self, name: str) -> Collection[Any]:
+        """Return a collection whose writes do not wait for a majority: history, that decides nothing."""
+        return self.database[name].with_options(write_concern=WriteConcern(1))

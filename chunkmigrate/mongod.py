@@ -36,6 +36,7 @@ STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 PORT_TRIES = 5
 EXIT_PORT_TAKEN = 48
+CACHE = "--wiredTigerCacheSizeGB"
 DATA = "data"
 LOG = "mongod.log"
 FIRST_START = "first-start"
@@ -224,7 +225,9 @@ def _start(stack: ExitStack, home: Path, options: Sequence[str], free_port: Call
 
 def _command(binary: Path, home: Path, port: int, options: Sequence[str]) -> list[str]:
     mongod = [str(binary), "--dbpath", str(home / DATA), "--bind_ip", HOST, "--port", str(port)]
-    mongod += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5"]
+    mongod += ["--nounixsocket"]
+    if CACHE not in options:
+        mongod += [CACHE, "0.5"]
     mongod += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
     if sys.platform != "linux":
         return mongod

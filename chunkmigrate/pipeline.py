@@ -9,6 +9,7 @@ no signals and no history.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,7 @@ from chunkmigrate import sizing
 from chunkmigrate.building import Builder
 from chunkmigrate.chunks import Chunk
 from chunkmigrate.memory import trim
-from chunkmigrate.raw import key_of
-from chunkmigrate.scan import PageReader
+from chunkmigrate.pages import Page, PageReader
 from chunkmigrate.sizing import Zone
 
 if TYPE_CHECKING:
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from chunkmigrate.frontier import Segment
     from chunkmigrate.memory import Reading, Sensor
     from chunkmigrate.raw import Key
-    from chunkmigrate.scan import Page
     from chunkmigrate.sizing import Sizes
 
 # Trimming 40 MB takes 6 ms; twenty times its own duration must pass between two trims, so that it never
 # takes more than a twentieth of a run.
 TRIM_SPACING = 20
+
+# A page is read ahead when it is like the last one at most a sixteenth of the headroom: three of them, two
+# being one reply twice, are then not missed.
+READ_AHEAD_SHARE = 16
+NOT_YET: Future[Page] = Future()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +70,7 @@ class Pipeline:
         stopped: Callable[[], bool],
     ) -> None:
         self._backfill, self._checkpoint, self._executor = backfill, checkpoint, executor
+        self._options = backfill.scan.collection.codec_options
         self._sensor, self._writers, self.stopped = sensor, writers, stopped
         self.stopped_by = ""
         self._finished: list[Committed] = []
@@ -96,32 +101,47 @@ class Pipeline:
         return reading.used >= sizing.guard_of(reading.budget)
 
     def _chunks(self, segment: Segment) -> Iterator[Chunk]:
-        group_bytes = sizing.group_bytes(self._room)
-        builder = Builder(self._backfill, Chunk(self._checkpoint.next_number, segment.after), self)
+        builder = Builder(
+            self._backfill,
+            Chunk(self._checkpoint.next_number, segment.after),
+            self,
+            group_bytes=sizing.group_bytes(self._room),
+            stored_size=self._backfill.scan.average_size(),
+        )
         self._through: Key | None = segment.after
-        for document in self._documents(segment):
-            if builder.add(document, self.sizes, group_bytes):
-                self.stopped_by = "stop" if builder.cut_by == "stop" else ""
-                yield builder.cut(key_of(document))
-            # A view keeps the whole page: none may be held while the next page is read.
-            del document
+        for page in self._pages(segment):
+            documents = zip(page.decoded(self._options), page.weights, strict=True)
+            for index, (document, weight) in enumerate(documents):
+                if builder.add(document, weight, self.sizes):
+                    self.stopped_by = "stop" if builder.cut_by == "stop" else ""
+                    yield builder.cut(page.key(index))
+            # None of a page may be held while the next one is read.
+            del page, documents, document
         if builder.pending and self._through is not None:
             yield builder.cut(self._through)
 
-    def _documents(self, segment: Segment) -> Iterator[memoryview]:
+    def _pages(self, segment: Segment) -> Iterator[Page]:
+        """Yield pages, the next one read while the last one is worked on, where there is room for both."""
         reader = PageReader(self._backfill.scan, segment.upto)
-        while page := self._page(reader):
-            self._through = page.through
-            yield from page
-            del page
-            if self._interrupted():
-                return
+        with ThreadPoolExecutor(1, "reader") as thread:
+            reading = self._read(reader, segment.after, thread)
+            while page := reading.result():
+                self._through = through = page.through
+                ahead = page.size <= self._room // READ_AHEAD_SHARE
+                # Assigned before the page is handed out: a finished Future keeps its page alive.
+                reading = self._read(reader, through, thread) if ahead else NOT_YET
+                yield page
+                del page
+                if self._interrupted():
+                    return
+                if reading is NOT_YET:
+                    reading = self._read(reader, through, thread)
 
-    def _page(self, reader: PageReader) -> Page:
+    def _read(self, reader: PageReader, after: Key | None, thread: ThreadPoolExecutor) -> Future[Page]:
         measured = sizing.measured_pages(self._room)
         page_bytes = self.sizes.page_bytes
-        self._make_room(sizing.REPLY_COPIES * reader.expected(self._through, page_bytes, measured=measured))
-        return reader.read(self._through, page_bytes, measured=measured)
+        self._make_room(sizing.REPLY_COPIES * reader.expected(after, page_bytes, measured=measured))
+        return thread.submit(reader.read, after, page_bytes, measured=measured)
 
     def _interrupted(self) -> bool:
         if self.stopped():

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from chunkmigrate.ledger import APPLIED
 from chunkmigrate.telemetry import sentence
 from chunkmigrate.units import format_bytes
 
@@ -59,6 +60,7 @@ class Display:
     def show(self, progress: Progress) -> None:
         """Show where the run stands."""
         if progress.step != self._step:
+            self._complete()
             self._step = progress.step
             details: dict[str, Any] = {"rate": "-", "chunk": "-", "memory": "-"}
             name = f"step {progress.step} of {progress.steps}"
@@ -67,6 +69,7 @@ class Display:
         self._bar.update(
             self._task,
             completed=progress.step_read,
+            total=progress.total,
             rate=f"{speed:,.0f}" if speed else "-",
             chunk=f"{result.read:,} ({format_bytes(result.size)})",
             memory=f"{format_bytes(result.reading.used)} of {format_bytes(result.reading.budget)}",
@@ -74,5 +77,12 @@ class Display:
 
     def end(self, outcome: Outcome) -> None:
         """Show what happened: the last line."""
+        if outcome.status == APPLIED:
+            self._complete()
         self._stack.close()
         self._console.print(sentence(outcome), highlight=False, markup=False, soft_wrap=True)
+
+    def _complete(self) -> None:
+        """Show the current step as complete: how many documents it has may not have been known before."""
+        for task in self._bar.tasks[-1:]:
+            self._bar.update(task.id, total=task.completed)

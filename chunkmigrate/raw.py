@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INT32 = struct.Struct("<i").unpack_from
+_PACKED = struct.Struct("<i").pack
 _DOCUMENT_OVERHEAD = 5  # a length of four bytes in front, a zero byte at the end
 
 # https://bsonspec.org/spec.html
@@ -45,8 +46,9 @@ _AFTER_LENGTH = {
     0x0E: 4,  # symbol
     0x0F: 0,  # code with scope
 }
-_DOCUMENT = 0x03
 _REGEX = 0x0B
+# String, binary, ObjectId, date, int32, int64. Not double: it has NaN.
+_PLAINLY_ORDERED = frozenset((0x02, 0x05, 0x07, 0x09, 0x10, 0x12))
 
 
 class MalformedError(ValueError):
@@ -64,10 +66,20 @@ class Key:
     type: int
     value: bytes
 
+    def in_order_with(self, other: Key) -> bool:
+        """Whether a query's ``$gt`` and ``$lt`` between the two find what an index has between them.
+
+        They compare within one BSON type only, and know nothing of NaN; for these types that is enough.
+        """
+        return self.type == other.type and self.type in _PLAINLY_ORDERED
+
+    def element(self, name: str) -> bytes:
+        """Return the value as an element called ``name``."""
+        return b"".join((bytes((self.type,)), name.encode(), b"\0", self.value))
+
     def document(self, name: str = "_id") -> RawBSONDocument:
         """Return the document ``{name: value}``."""
-        element = bytes((self.type,)) + name.encode() + b"\0" + self.value
-        return RawBSONDocument(struct.pack("<i", len(element) + _DOCUMENT_OVERHEAD) + element + b"\0")
+        return RawBSONDocument(enclosed(self.element(name)))
 
     def shown(self) -> str:
         """Return the value as Python writes it, or its bytes where Python has no value for it."""
@@ -104,15 +116,32 @@ def elements(document: bytes | memoryview) -> Iterator[tuple[bytes, int, int, in
         offset = end
 
 
-def documents(array: bytes | memoryview) -> Iterator[memoryview]:
-    """Yield the documents of a raw array, as views of it."""
-    view = memoryview(array)
-    offset, last, index = 4, _last(view), 0
-    while offset < last:
-        start = offset + len(str(index)) + 2  # the type, the index as text, a zero byte
-        offset = _end(view, _DOCUMENT, start, last)
-        index += 1
-        yield view[start:offset]
+def ends(array: bytes | memoryview) -> list[int]:
+    """Return where the documents of a raw array end, behind where the first one's element begins."""
+    found, offset, last = [4], 4, _last(array)
+    before, wider = 3, 10  # bytes in front of a document, and how many have so few
+    while offset + before + _DOCUMENT_OVERHEAD <= last:
+        size = _INT32(array, offset + before)[0]
+        if size < _DOCUMENT_OVERHEAD:
+            break
+        offset += before + size
+        found.append(offset)
+        if len(found) > wider:
+            before, wider = before + 1, wider * 10
+    if offset != last:
+        message = f"a document does not end within its array of {len(array)} bytes"
+        raise MalformedError(message)
+    return found
+
+
+def head(index: int) -> int:
+    """Return how many bytes lie in front of an array's value: its type, its index as text, a zero byte."""
+    return len(str(index)) + 2
+
+
+def enclosed(elements_: bytes | memoryview) -> bytes:
+    """Return the document that has these elements."""
+    return b"".join((_PACKED(len(elements_) + _DOCUMENT_OVERHEAD), elements_, b"\0"))
 
 
 def _last(document: bytes | memoryview) -> int:

@@ -6,6 +6,7 @@ A generator of `Progress`, one for each acknowledged chunk; whoever consumes it 
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,11 @@ FAILED = "failed"
 # What a run needs beyond the bytes it starts with: connections, threads, a page and a chunk of the
 # smallest size.
 LEAST_ROOM = 8 * 1024 * 1024
+
+
+# Counting what a filter matches takes the server a microsecond a document or more: a run that is over
+# before anybody asks how long it will take should not pay for the answer.
+COUNT_AFTER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,12 +144,14 @@ class Run:
             self._checkpoint = None
             return
         self._before = claimed.counts
-        total = _total(backfill, claimed)
+        total, count_at = None, time.monotonic() + COUNT_AFTER_SECONDS
         with BulkExecutor(self._client, claimed, writers=self._writers, atomic=self._atomic) as executor:
             pipeline = Pipeline(
                 backfill, claimed, executor, self._sensor, writers=self._writers, stopped=self._stopped
             )
             for result in pipeline:
+                if time.monotonic() >= count_at:
+                    total, count_at = self._total(backfill, claimed), math.inf
                 yield self._progress(number, steps, total, result)
         self._done, self._before = self._counts(), claimed.counts
         self._stopped_by = pipeline.stopped_by
@@ -187,6 +195,15 @@ class Run:
         )
         return self._done + gained
 
+    def _total(self, backfill: Backfill, claimed: Checkpoint) -> int | None:
+        """Return how many documents the step will have read in this run, or None where that is not known."""
+        read = claimed.counts.read - self._before.read
+        if not backfill.scan.filter:
+            estimated = backfill.scan.count()
+            return None if estimated is None else max(read, estimated - self._before.read)
+        ahead = backfill.scan.count(claimed.position)
+        return None if ahead is None else read + ahead
+
     def _check_budget(self) -> None:
         budget, rss = self._sensor.budget, self._sensor.rss_start
         if budget.size >= rss + LEAST_ROOM:
@@ -218,14 +235,6 @@ class Run:
             position=None if position is None else position.shown(),
             reason=reason,
         )
-
-
-def _total(backfill: Backfill, claimed: Checkpoint) -> int | None:
-    """Return how many documents this run has before it; a filter is taken to match only what is left."""
-    total = backfill.scan.count()
-    if total is None or backfill.scan.filter:
-        return total
-    return max(0, total - claimed.counts.read)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

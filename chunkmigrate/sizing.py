@@ -26,8 +26,12 @@ MAX_CHUNK_BYTES = 4 * MIB
 MAX_CHUNK_DOCUMENTS = 1_000
 MIN_CHUNK_BYTES = 16 * KIB
 MAX_CHUNK_SECONDS = 5.0
-MAX_PAGE_BYTES = 1 * MIB
+# What the server holds of a transaction is the documents it changes, whole, however small the changes
+# are. Chunks of 32 MiB also keep every writer busy, where one of 300 would leave all writing to the end.
+MAX_TOUCHED_BYTES = 32 * MIB
+MAX_PAGE_BYTES = 2 * MIB
 MIN_PAGE_BYTES = 64 * KIB
+MAX_GROUP_BYTES = 1 * MIB
 
 # A chunk in flight is held up to four times: its statements, the message under construction (a buffer
 # that doubles), the message itself.
@@ -90,12 +94,9 @@ def ceiling(room: int, writers: int) -> Sizes:
 
 
 def start(room: int, writers: int) -> Sizes:
-    """Return the sizes to begin with: a quarter of the ceiling, until memory has been seen to allow more."""
+    """Return the sizes to begin with: chunks of a quarter, until memory has been seen to allow more."""
     top = ceiling(room, writers)
-    return Sizes(
-        chunk_bytes=max(MIN_CHUNK_BYTES, top.chunk_bytes // 4),
-        page_bytes=max(MIN_PAGE_BYTES, top.page_bytes // 4),
-    )
+    return Sizes(chunk_bytes=max(MIN_CHUNK_BYTES, top.chunk_bytes // 4), page_bytes=top.page_bytes)
 
 
 def following(sizes: Sizes, zone: Zone, top: Sizes) -> Sizes:
@@ -114,7 +115,7 @@ def measured_pages(room: int) -> bool:
 
 def group_bytes(room: int) -> int:
     """Return how many bytes of BSON may be decoded at once for ``each_chunk``."""
-    return min(MAX_PAGE_BYTES, max(MIN_CHUNK_BYTES, room // (4 * EXPANSION)))
+    return min(MAX_GROUP_BYTES, max(MIN_CHUNK_BYTES, room // (4 * EXPANSION)))
 
 
 def _between(low: int, value: float, high: int) -> int:

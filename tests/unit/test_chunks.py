@@ -6,6 +6,10 @@ from typing import Any
 
 import bson
 import pytest
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
+from bson.raw_bson import RawBSONDocument
+from pymongo.logger import LogMessage
+from pymongo.message import _op_msg
 
 from chunkmigrate.chunks import COMMAND_BYTES, COMMAND_STATEMENTS, Chunk
 
@@ -30,12 +34,14 @@ def filled(*writes: tuple[int, str, str]) -> Chunk:
 def told(chunk: Chunk) -> list[tuple[str, str, str, list[int], list[int]]]:
     """Database, kind, collection, numbers of the statements and owners of each command."""
     found = []
-    for database, command, owners in chunk.commands():
+    for group in chunk.groups:
+        command = group.command()
         kind, field, ordered = command
         assert (ordered, command["ordered"]) == ("ordered", True)
         assert field == {"insert": "documents", "update": "updates", "delete": "deletes"}[kind]
-        numbers = [one["q"]["_id"] for one in command[field]]
-        found.append((database, kind, command[kind], numbers, owners))
+        [encoded] = command[field]
+        numbers = [one["q"]["_id"] for one in bson.decode_all(encoded.raw)]
+        found.append((group.database, kind, command[kind], numbers, group.owners))
     return found
 
 
@@ -103,13 +109,43 @@ def test_split_by_bytes() -> None:
 
 
 def test_exact_bytes() -> None:
-    """The statements are sent byte for byte as they were added."""
-    odd = bytes.fromhex("0c0000001061000100000000")
+    """The statements are sent byte for byte as they were added, one behind the other."""
+    odd = bytes.fromhex("0c0000001061000100000000"), bytes.fromhex("0d0000000161000000000000"), statement(3)
     chunk = Chunk(0, None)
-    chunk.add("d.a", "insert", odd)
-    [(_, command, _)] = chunk.commands()
+    for one in odd:
+        chunk.add("d.a", "insert", one)
+    [encoded] = chunk.groups[0].command()["documents"]
 
-    assert command["documents"][0].raw == odd
+    assert encoded.raw == b"".join(odd)
+
+
+@pytest.mark.parametrize("kind", ["insert", "update", "delete"])
+@pytest.mark.parametrize("count", [1, 2, COMMAND_STATEMENTS])
+def test_message(kind: str, count: int) -> None:
+    """The driver makes the same message of a command as of one with a document for each statement."""
+    # `_op_msg` is private, and so is that it copies what a RawBSONDocument calls raw: this pins both, so
+    # that a driver which begins to look at the documents is noticed here and not by a server.
+    chunk = filled(*((number, "d.a", kind) for number in range(count)))
+    command = chunk.groups[0].command()
+    [field] = command.keys() - {kind, "ordered"}
+    each = command | {field: [RawBSONDocument(statement(number)) for number in range(count)]}
+    ours, expected = (_op_msg(0, one, "d", None, DEFAULT_CODEC_OPTIONS) for one in (command, each))
+
+    assert without_request_id(ours[1]) == without_request_id(expected[1])
+    assert ours[2] == expected[2]
+    assert b"".join(statement(number) for number in range(count)) in ours[1]
+
+
+def without_request_id(message: bytes) -> bytes:
+    return message[:4] + message[8:]
+
+
+def test_logged() -> None:
+    """The driver's debug log can show a command: it says how many bytes its statements have."""
+    command = filled((0, "d.a", "update"), (1, "d.a", "update")).groups[0].command()
+
+    assert f'"bytes": {2 * len(statement(0))}' in str(LogMessage(command=command)).replace("\\", "")
+    assert repr(command["updates"]) == f"[Encoded({2 * len(statement(0))} bytes)]"
 
 
 def test_counts() -> None:
@@ -128,7 +164,7 @@ def test_empty() -> None:
     before = (chunk.read, chunk.written, chunk.writes, chunk.size)
     chunk.empty()
 
-    assert list(chunk.commands()) == []
+    assert chunk.groups == []
     assert (chunk._open, chunk._ids) == ({}, [])
     assert (chunk.read, chunk.written, chunk.writes, chunk.size) == before == (2, 2, 2, chunk.size)
 
@@ -138,4 +174,4 @@ def test_nothing() -> None:
     chunk = Chunk(0, None)
     chunk.close(1, 0)
 
-    assert list(chunk.commands()) == []
+    assert chunk.groups == []

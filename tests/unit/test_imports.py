@@ -99,6 +99,8 @@ def test_acyclic() -> None:
         ("rich", {"cli", "progress", "demo"}),
         ("chunkmigrate.mongod", {"cli", "demo", "runner"}),
         ("chunkmigrate.cli", {"__main__"}),
+        ("chunkmigrate.pages", {"scan", "pipeline"}),
+        ("chunkmigrate.raw", {"pages", "scan", "checkpoint", "frontier", "chunks", "building"}),
     ],
 )
 def test_importers(imported: str, importers: set[str]) -> None:
@@ -112,12 +114,17 @@ def test_importers(imported: str, importers: set[str]) -> None:
     assert found <= importers
 
 
-@pytest.mark.parametrize("module", ["sizing", "frontier", "units", "raw", "errors"])
+PURE = ["sizing", "frontier", "units", "raw", "pages", "errors"]
+
+
+@pytest.mark.parametrize("module", PURE)
 def test_pure(module: str) -> None:
     """The pure modules import nothing of this library but each other, and never the driver."""
     found = graph()[f"chunkmigrate.{module}"]
 
-    assert {name for name in found if name.startswith("chunkmigrate")} <= {"chunkmigrate.errors"}
+    assert {name for name in found if name.startswith("chunkmigrate")} <= {
+        f"chunkmigrate.{pure}" for pure in PURE
+    }
     assert not any(name.split(".")[0] in ("pymongo", "psutil", "rich", "typer") for name in found)
 
 

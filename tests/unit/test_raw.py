@@ -15,7 +15,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 
-from chunkmigrate.raw import Key, MalformedError, documents, element, elements, key_of
+from chunkmigrate.raw import Key, MalformedError, element, elements, enclosed, ends, head, key_of
 
 UUIDS = CodecOptions[dict[str, Any]](uuid_representation=UuidRepresentation.STANDARD, tz_aware=True)
 
@@ -107,8 +107,20 @@ def test_documents(count: int) -> None:
     whole = bson.encode({"a": [bson.decode(item) for item in items]})
     start, kind, end = element(whole, b"a")
 
+    array, found = memoryview(whole)[start:end], ends(memoryview(whole)[start:end])
     assert kind == 0x04
-    assert [bytes(found) for found in documents(whole[start:end])] == items
+    assert (found[0], found[-1]) == (4, len(array) - 1)
+    assert [array[found[n] + head(n) : found[n + 1]] for n in range(len(found) - 1)] == items
+
+
+def test_enclosed() -> None:
+    """Elements taken out of a document make a document again, of any run of them."""
+    whole = bson.encode({"a": 1, "b": "x", "c": [None]})
+    b, c = (element(whole, name)[0] - 3 for name in (b"b", b"c"))
+
+    assert enclosed(whole[4:-1]) == enclosed(memoryview(whole)[4:-1]) == whole
+    assert bson.decode(enclosed(memoryview(whole)[b:c])) == {"b": "x"}
+    assert bson.decode(enclosed(b"")) == {}
 
 
 def test_no_key() -> None:
@@ -129,14 +141,14 @@ def test_truncated(length: int) -> None:
     with pytest.raises(MalformedError):
         list(elements(cut))
     with pytest.raises(MalformedError):
-        list(documents(cut))
-    if length < 5 or length in ends():
+        ends(cut)
+    if length < 5 or length in whole_at():
         return
     with pytest.raises(MalformedError):
-        list(elements(struct.pack("<i", length + 1) + cut[4:] + b"\0"))
+        list(elements(enclosed(cut[4:])))
 
 
-def ends() -> set[int]:
+def whole_at() -> set[int]:
     return {4, *(end for _, _, _, end in elements(FULL))}
 
 
@@ -164,11 +176,23 @@ def test_malformed(value: bytes) -> None:
         list(elements(value))
 
 
-@pytest.mark.parametrize("length", [-20, -4, 2**31 - 1, 40])
+@pytest.mark.parametrize("length", [-20, -4, 0, 4, 8, 10, 2**31 - 1, 40])
 def test_malformed_array(length: int) -> None:
-    """A document in an array whose length points backwards or outside is malformed."""
-    with pytest.raises(MalformedError):
-        list(documents(raw(0x03, struct.pack("<i", length) + b"\x10a\0\1\0\0\0\0", b"0")))
+    """A document in an array whose length points backwards, outside or not to its end is malformed."""
+    with pytest.raises(MalformedError, match="a document does not end within its array of 17 bytes"):
+        ends(raw(0x03, struct.pack("<i", length) + b"\x10a\0\1\0\0"[:5], b"0"))
+
+
+def test_truncated_array() -> None:
+    """An array cut off within any document is malformed, even with its length and last byte put right."""
+    array = enclosed(b"".join(b"\3%d\0" % n + bson.encode({"n": n}) for n in range(12)))
+    whole = {end: number for number, end in enumerate(ends(array))}
+    for length in range(4, len(array) - 1):
+        if length in whole:
+            assert len(ends(enclosed(array[4:length]))) == whole[length] + 1
+            continue
+        with pytest.raises(MalformedError):
+            ends(enclosed(array[4:length]))
 
 
 def anything(chance: random.Random, depth: int = 0) -> Any:
@@ -209,3 +233,24 @@ def test_same_as_decoding(seed: int) -> None:
         }
 
         assert list(found.items()) == list(bson.decode(whole).items())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (1, 5, True),
+        ("a", "b", True),
+        (ObjectId(), ObjectId(), True),
+        (1.5, 2.5, False),
+        (float("nan"), 1.0, False),
+        (1, Int64(2**40), False),
+        (1, "a", False),
+        (None, None, False),
+        ({"a": 1}, {"a": 2}, False),
+    ],
+)
+def test_in_order_with(one: Any, other: Any, *, expected: bool) -> None:
+    """A query may compare two keys only where its comparison is that of the index."""
+    first, second = (key_of(bson.encode({"_id": value})) for value in (one, other))
+
+    assert first.in_order_with(second) is expected

@@ -52,15 +52,15 @@ def test_headroom(baseline: int, budget: int, guard: int, room: int) -> None:
     [
         (0, 2, of(16 * KIB, 64 * KIB), of(16 * KIB, 64 * KIB)),
         (MIB, 1, of(128 * KIB, 64 * KIB), of(32 * KIB, 64 * KIB)),
-        (12 * MIB, 2, of(MIB, 768 * KIB), of(256 * KIB, 192 * KIB)),
-        (24 * MIB, 2, of(2 * MIB, MIB), of(512 * KIB, 256 * KIB)),
-        (48 * MIB, 2, of(4 * MIB, MIB), of(MIB, 256 * KIB)),
-        (48 * MIB, 3, of(3 * MIB, MIB), of(768 * KIB, 256 * KIB)),
-        (900 * MIB, 4, of(4 * MIB, MIB), of(MIB, 256 * KIB)),
+        (12 * MIB, 2, of(MIB, 768 * KIB), of(256 * KIB, 768 * KIB)),
+        (24 * MIB, 2, of(2 * MIB, 1536 * KIB), of(512 * KIB, 1536 * KIB)),
+        (48 * MIB, 2, of(4 * MIB, 2 * MIB), of(MIB, 2 * MIB)),
+        (48 * MIB, 3, of(3 * MIB, 2 * MIB), of(768 * KIB, 2 * MIB)),
+        (900 * MIB, 4, of(4 * MIB, 2 * MIB), of(MIB, 2 * MIB)),
     ],
 )
 def test_ceiling_and_start(room: int, writers: int, top: Sizes, first: Sizes) -> None:
-    """The largest sizes follow from room and writers; a run starts at a quarter of them."""
+    """The largest sizes follow from room and writers; a run starts with a quarter of the chunk."""
     assert sizing.ceiling(room, writers) == top
     assert sizing.start(room, writers) == first
 
@@ -127,7 +127,7 @@ def test_bounds(room: int, writers: int) -> None:
         sizes = sizing.following(before, zone, top)
 
         assert 16 * KIB <= sizes.chunk_bytes <= top.chunk_bytes <= 4 * MIB
-        assert 64 * KIB <= sizes.page_bytes <= top.page_bytes <= MIB
+        assert 64 * KIB <= sizes.page_bytes <= top.page_bytes <= 2 * MIB
         assert sizes.chunk_bytes <= 1.5 * before.chunk_bytes
         assert sizes.page_bytes <= 1.5 * before.page_bytes
 
