@@ -70,7 +70,7 @@ class Builder:
         before = chunk.size
         try:
             answer = self._transform(document)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised(document_id, error) from error
         chunk.close(document_id, self._write(document_id, answer))
         self._unseen += chunk.size - before
@@ -114,7 +114,7 @@ class Builder:
         ids = [document["_id"] for document in group]
         try:
             answer = self._transform(group)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised(ids[0], error) from error
         writes = self._write(ids[0], answer)
         for document_id in ids:
@@ -137,7 +137,7 @@ class Builder:
             yield from writes_of(answer)
         except NotAWriteError as error:
             raise self._blamed(document_id, str(error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised(document_id, error) from error
 
     def _add(self, document_id: Any, write: Write) -> None:
@@ -150,7 +150,7 @@ class Builder:
             raise self._blamed(document_id, f"answered with a write that cannot be sent: {error}") from error
         self.chunk.add(write._namespace or self._target, kind, statement)  # noqa: SLF001
 
-    def _raised(self, document_id: Any, error: Exception) -> TransformError:
+    def _raised(self, document_id: Any, error: BaseException) -> TransformError:
         return self._blamed(document_id, f"raised {type(error).__name__}: {error}")
 
     def _blamed(self, document_id: Any, what: str) -> TransformError:

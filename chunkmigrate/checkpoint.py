@@ -132,7 +132,7 @@ class Checkpoint:
         return state | {"islands": [*map(_range, islands)], "at": datetime.now(UTC)}
 
     def _update(self, slot: int, update: Mapping[str, Any], session: ClientSession | None = None) -> None:
-        ours = {"_id": f"{self._key}:{slot}", "generation": self._generation}
+        ours = {"_id": f"{self._key}:{slot}:{self._generation}"}
         if not self._collection.update_one(ours, update, session=session).matched_count:
             raise SupersededError
 
@@ -156,11 +156,14 @@ def claim(
             f"{scan.namespace}. Restore what it read, or give the new migration a new name."
         )
         raise ResumeError(message)
-    if left:
-        collection.delete_many({"migration": migration, "step": step}, session=session)
     identity = {"migration": migration, "step": step, "namespace": scan.namespace}
-    stored = [identity | _slot(key, slot, record) for slot in range(slots)]
-    collection.insert_many(stored, session=session)
+    # New records first, the one that carries everything before the others: without transactions a death in
+    # between leaves two generations, of which the higher is whole.
+    collection.insert_many(
+        [identity | _slot(key, slot, record) for slot in range(slots)], ordered=True, session=session
+    )
+    former = {"migration": migration, "step": step, "generation": {"$lt": record.generation}}
+    collection.delete_many(former, session=session)
     return Checkpoint(collection, key, record)
 
 
@@ -179,17 +182,18 @@ def _fresh(scan: Scan) -> Record:
 
 def _record(left: list[RawBSONDocument]) -> Record:
     """Add the slots up. Chunks are counted from 0 again: ranges ahead of a hole become islands."""
-    slots = sorted(left, key=lambda slot: slot["slot"])
+    generation = max(slot["generation"] for slot in left)
+    slots = sorted((s for s in left if s["generation"] == generation), key=lambda slot: slot["slot"])
     first, reach = slots[0], merged([_reach(slot) for slot in slots])
     sizes = first.get("sizes")
     return Record(
-        generation=max(slot["generation"] for slot in left) + 1,
+        generation=generation + 1,
         namespace=first["namespace"],
         done=bool(first.get("done")),
         upto=_key(first["upto"]),
         reach=Reach(reach.position),
         islands=(*_ranges(first["islands"]), *reach.ahead),
-        counts=sum((_counts(slot["counts"]) for slot in left), Counts()),
+        counts=sum((_counts(slot["counts"]) for slot in slots), Counts()),
         sizes=Sizes(chunk_bytes=sizes["chunk_bytes"], page_bytes=sizes["page_bytes"]) if sizes else None,
     )
 
@@ -198,7 +202,7 @@ def _slot(key: str, slot: int, record: Record) -> dict[str, Any]:
     counts = record.counts if slot == 0 else Counts()
     sizes = record.sizes
     return {
-        "_id": f"{key}:{slot}",
+        "_id": f"{key}:{slot}:{record.generation}",
         "slot": slot,
         "generation": record.generation,
         "done": record.done,

@@ -115,8 +115,12 @@ def new(
             message = f"{name!r} has no letter or digit to make a file name of."
             raise InvalidSettingError(message)
         path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{slug}.py"
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(EXAMPLE, "utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(EXAMPLE, "utf-8")
+        except OSError as error:
+            message = f"{path} cannot be written: {error.strerror}."
+            raise InvalidSettingError(message) from error
         typer.echo(path)
 
 
@@ -154,7 +158,17 @@ def demo() -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:
+        sys.exit(FAILED)
+    except Exception as error:
+        # What Click says of a wrong command line repeats it, and a URI may be in it.
+        if not hasattr(error, "show") or not hasattr(error, "message"):
+            raise
+        error.message = server.redacted(error.message)
+        error.show()
+        sys.exit(UNUSABLE)
 
 
 @dataclass(slots=True)
@@ -180,23 +194,27 @@ class Stop:
         if self._interrupts > 1:
             # Transactions in flight are undone by the server, so nothing is lost; waiting for them is
             # what the operator has had enough of.
+            if sys.stdout.isatty():
+                os.write(1, b"\x1b[?25h\n")  # the progress display has hidden the cursor
             os.write(2, b"Stopped at once; what is committed is safe. Run again to continue.\n")
             os._exit(AGAIN)
 
 
 def _run_each(chosen: Sequence[Migration], db: Database[Any], settings: Settings, stop: Stop) -> None:
-    ledger = Ledger(db)
-    pending = [migration for migration in chosen if not ledger.is_applied(migration)]
+    ledger, sensor = Ledger(db), Sensor(memory=settings.memory, request=settings.request)
+    warnings = sensor.budget.warnings
     for migration in chosen:
-        if migration not in pending:
+        # Asked anew each time: another run of all may have been faster.
+        if ledger.is_applied(migration):
             _tell_applied(ledger, migration)
-    sensor = Sensor(memory=settings.memory, request=settings.request)
-    for number, migration in enumerate(pending):
+            continue
+        if stop.asked:
+            raise typer.Exit(AGAIN)
         with ExitStack() as stack:
             show = stack.enter_context(_display()) if sys.stdout.isatty() else JsonLines(_say)
-            if number == 0:
-                for warning in sensor.budget.warnings:
-                    show.warn(warning)
+            for warning in warnings:
+                show.warn(warning)
+            warnings = ()
             run_ = Run(
                 migration,
                 db,

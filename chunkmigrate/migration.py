@@ -57,7 +57,11 @@ class Migration:
     @classmethod
     def read(cls, path: Path) -> Migration:
         """Read a file's docstring, dependencies and checksum, without running it."""
-        source = path.read_bytes().replace(b"\r\n", b"\n")
+        try:
+            source = path.read_bytes().replace(b"\r\n", b"\n")
+        except OSError as error:
+            message = f"{path} cannot be read: {error.strerror}."
+            raise InvalidModuleError(message) from error
         try:
             tree = ast.parse(source, filename=str(path))
         except (SyntaxError, ValueError):
@@ -94,7 +98,7 @@ class Migration:
             answer = upgrade(database)
         except (ChunkmigrateError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"upgrade(db) of {self.name} raised {type(error).__name__}: {error}"
             raise ChunkmigrateError(message) from error
         if answer is None:
@@ -119,7 +123,11 @@ def discover(folder: Path) -> list[Migration]:
             "Make one with `chunkmigrate new NAME`, or name it with --dir."
         )
         raise InvalidSettingError(message)
-    found = [Migration.read(path) for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
+    found = [
+        Migration.read(path)
+        for path in sorted(folder.glob("*.py"))
+        if path.is_file() and not path.name.startswith("_")
+    ]
     return _ordered(found)
 
 

@@ -165,8 +165,11 @@ class Pipeline:
 
     def _results(self) -> Iterator[ChunkResult]:
         finished, self._finished = self._finished, []
+        if not finished:
+            return
+        # Once for all of them: sizes that were set a moment ago have not been tried yet.
+        reading, zone = self._adapt()
         for committed in finished:
-            reading, zone = self._adapt()
             yield self._result(committed, reading, zone)
 
     def _adapt(self) -> tuple[Reading, Zone]:

@@ -15,10 +15,11 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server
 from chunkmigrate.checkpoint import Counts
-from chunkmigrate.errors import BudgetTooSmallError, ChunkmigrateError
+from chunkmigrate.errors import BudgetTooSmallError, ChunkmigrateError, ServerError
 from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.pipeline import Pipeline
+from chunkmigrate.raw import MalformedError
 from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ class Run:
         except ChunkmigrateError as error:
             self._record_failure(run, str(error))
             raise
+        except MalformedError as error:
+            message = f"A document cannot be read: {error}. What is committed is safe."
+            self._record_failure(run, message)
+            raise ServerError(message) from error
         except PyMongoError as error:
             explained = server.explained(error)
             self._record_failure(run, str(explained))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import ExecutionTimeout, OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from chunkmigrate.pages import Page, PageReader
 from chunkmigrate.raw import enclosed
@@ -73,7 +73,7 @@ class Scan:
             return self.collection.count_documents(
                 {"$and": [self.filter, ahead]}, hint="_id_", maxTimeMS=COUNT_MILLISECONDS
             )
-        except ExecutionTimeout:
+        except OperationFailure:  # out of time, or a filter that may be found with but not counted with
             return None
 
     def average_size(self) -> int:
@@ -146,7 +146,11 @@ class Scan:
         }
 
     def _find(self, command: dict[str, Any]) -> Page:
-        reply = self.collection.database.command(command, codec_options=RAW)
+        try:
+            reply = self.collection.database.command(command, codec_options=RAW)
+        except AutoReconnect:
+            # The driver sends a find once more by itself, but not as a command. It waits for a new primary.
+            reply = self.collection.database.command(command, codec_options=RAW)
         return Page.of(reply.raw)
 
 

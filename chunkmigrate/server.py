@@ -13,6 +13,7 @@ from pymongo import MongoClient, ReadPreference
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
+    InvalidName,
     InvalidURI,
     OperationFailure,
     PyMongoError,
@@ -70,8 +71,13 @@ def connect(uri: str) -> MongoClient[Any]:
 
 
 def _unusable(uri: str, error: Exception) -> InvalidSettingError:
-    shown, detail = redacted(uri, uri), redacted(str(error), uri)
-    return InvalidSettingError(f"{shown} is not a connection string MongoDB's driver can use: {detail}")
+    # What cannot be parsed cannot be redacted either: it is not shown at all.
+    detail = "it does not begin with mongodb:// or mongodb+srv://"
+    if re.match(r"mongodb(\+srv)?://", uri):
+        detail = (
+            f"{type(error).__name__}; special characters in its user and password must be percent-encoded"
+        )
+    return InvalidSettingError(f"The URI is not a connection string MongoDB's driver can use: {detail}.")
 
 
 def database(client: MongoClient[Any], name: str) -> Database[Any]:
@@ -79,9 +85,12 @@ def database(client: MongoClient[Any], name: str) -> Database[Any]:
 
     A position read from a lagging secondary, or a record the primary alone has seen, would repeat documents.
     """
-    return client.get_database(
-        name, read_preference=ReadPreference.PRIMARY, write_concern=MAJORITY, read_concern=LOCAL
-    )
+    try:
+        return client.get_database(
+            name, read_preference=ReadPreference.PRIMARY, write_concern=MAJORITY, read_concern=LOCAL
+        )
+    except InvalidName as error:
+        raise InvalidSettingError(f"{name!r} cannot be a database's name: {error}.") from error
 
 
 def transact(session: ClientSession, work: Callable[[ClientSession], T]) -> T:
@@ -112,7 +121,7 @@ def explained(error: PyMongoError, uri: str = "") -> ChunkmigrateError:
     """Return what a driver's exception means for a migration, as a sentence."""
     detail = redacted(_short(error), uri)
     if isinstance(error, ServerSelectionTimeoutError):
-        where = redacted(uri, uri) or "the server"
+        where = redacted(uri, uri).partition("?")[0] or "the server"  # options may hold secrets, too
         return UnreachableError(
             f"No MongoDB server answered at {where}: {detail}. Is it running and reachable?"
         )

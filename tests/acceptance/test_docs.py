@@ -46,7 +46,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_first_migration(cli: CommandLine, db: Database[Any]) -> None:
-    """The migration on the first screen of the README works as printed, and so does the example in the folder."""
+    """The migration on the README's first screen works as printed, and so does the example."""
     example = next((ROOT / "migrations").glob("*_order_prices_in_cents.py")).read_text("utf-8")
     printed = re.search(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert printed
@@ -70,7 +70,9 @@ def test_flags_exist(cli: CommandLine, row: tuple[str, str]) -> None:
 
 def test_every_command_is_documented(cli: CommandLine) -> None:
     """Every command of the command line stands in the README, and has a line of help."""
-    listed = re.findall(r"^  ([a-z]+)  +(\S.*)$", cli("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(
+        r"^  ([a-z]+)  +(\S.*)$", cli("--help").stdout.partition("Commands:")[2], re.MULTILINE
+    )
 
     assert {"run", "new", "status", "demo"} <= {name for name, _ in listed}
     for name, _ in listed:

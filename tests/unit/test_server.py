@@ -89,24 +89,31 @@ def test_repeated(password: str, spelled: str) -> None:
     assert text == "no *** for ***: mongodb://ann:***@localhost/shop"
 
 
-@pytest.mark.parametrize("password", ["s3cr/et", "s3@cr/et", "s3:cr@et"])
-def test_refused_uri(password: str) -> None:
-    """A connection string the driver refuses is told without its password, in the driver's words too."""
-    with pytest.raises(InvalidSettingError) as caught:
-        connect(f"mongodb://ann:{password}@localhost/shop")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://ann:s3cr/et@localhost/shop",
+        "mongodb://ann:s3@cr/et@localhost/shop",
+        "mongodb://ann:s3cr et",
+        "ann:s3cret@localhost/shop",
+        "mongodb//ann:s3cret@localhost/shop",
+    ],
+)
+def test_refused_uri(uri: str) -> None:
+    """A connection string that cannot be used is not repeated: what cannot be parsed cannot be redacted."""
+    with pytest.raises(InvalidSettingError, match="The URI is not a connection string") as caught:
+        connect(uri)
 
-    assert str(caught.value).startswith("mongodb://ann:***@localhost/shop is not a connection string")
-    assert password not in str(caught.value)
-    assert not any(part in str(caught.value) for part in ("s3cr", "cr/et", "cr@et"))
+    assert not any(part in str(caught.value) for part in ("ann", "s3", "cr", "localhost"))
 
 
 @pytest.mark.parametrize("uri", ["postgres://a/b", "mongodb://", "mongodb://h:port", "mongodb://h/a$b"])
 def test_no_uri(uri: str) -> None:
-    """What is no connection string is refused with what it was."""
+    """What is no connection string is refused."""
     with pytest.raises(InvalidSettingError) as caught:
         connect(uri)
 
-    assert str(caught.value).startswith(f"{uri} is not a connection string MongoDB's driver can use: ")
+    assert str(caught.value).startswith("The URI is not a connection string MongoDB's driver can use: ")
     assert isinstance(caught.value.__cause__, PyMongoError | ValueError)
 
 
