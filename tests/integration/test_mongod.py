@@ -16,7 +16,8 @@ import pytest
 from pymongo import MongoClient
 
 from chunkmigrate.errors import EmbeddedServerError
-from chunkmigrate.mongod import _copied, embedded, find_mongod
+from chunkmigrate.mongod import embedded
+from chunkmigrate.mongod_binary import _copied, find_mongod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
