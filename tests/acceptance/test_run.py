@@ -288,6 +288,11 @@ WRONG = [
     Wrong("syntax error", 2, f"cannot be imported: SyntaxError{EXAMPLE}", source="def upgrade(db:\n"),
     Wrong("no upgrade", 2, rf"has no function upgrade\(db\){EXAMPLE}", source="def up(db): ...\n"),
     Wrong("a dict", 2, rf"returned a dict{EXAMPLE}", source="def upgrade(db):\n    return {}\n"),
+    Wrong(
+        "upgrade exits", 1, "upgrade.*raised SystemExit", source="def upgrade(db):\n    raise SystemExit\n"
+    ),
+    Wrong("transform exits", 1, "add_one raised SystemExit.*_id 0", answer="exit()"),
+    Wrong("no such database", 2, "'a b' cannot be a database's name", options=("--database", "a b")),
     Wrong("answers a dict", 1, "add_one returned a dict, which is no write.*_id 0", answer="{}"),
     Wrong(
         "no operators", 1, r"needs update operators such as \$set.*_id 0", answer="UpdateOne({}, {'a': 1})"

@@ -285,6 +285,40 @@ def test_taken_over(engine: Engine) -> None:
     assert all_once(engine.db, 4_000)
 
 
+def test_death_while_claiming(engine: Engine) -> None:
+    """A step whose claim was cut off after its first record, on a standalone server, keeps its place."""
+    engine.db.c.insert_many({"_id": n} for n in range(4_000))
+    backfill = Backfill(scan(engine.db.c, fields=[]), increment)
+    done = engine.run(backfill, stopped=after(2_500))
+    engine.claim(backfill)
+    checkpoints = engine.db.chunkmigrate_checkpoints
+    first = checkpoints.find_one({"slot": 0})
+    assert first
+    checkpoints.insert_one(first | {"_id": "m:0:0:9", "generation": 9})
+    rest = engine.run(backfill)
+
+    assert done.read + rest.read == 4_000
+    assert all_once(engine.db, 4_000)
+    assert checkpoints.distinct("generation") == [10]
+
+
+def test_empty_collection(engine: Engine) -> None:
+    """A collection without documents is done at once, and stays done."""
+    backfill = Backfill(scan(engine.db.c), increment)
+
+    assert engine.run(backfill).read == 0
+    assert engine.claim(backfill).done
+
+
+def test_filter_that_cannot_be_counted(engine: Engine) -> None:
+    """A filter the server can find with but not count with is no failure; how many are left is not known."""
+    engine.db.c.insert_many({"_id": n} for n in range(20))
+    described = scan(engine.db.c, {"$where": "this._id < 10"})
+
+    assert described.count() is None
+    assert len(list(described)) == 10
+
+
 def test_checkpoint_of_another_scan(engine: Engine) -> None:
     """A checkpoint made in one collection is not used in another."""
     engine.db.c.insert_many({"_id": n} for n in range(10))
