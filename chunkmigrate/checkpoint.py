@@ -9,7 +9,7 @@ documents lie in a chunk, and how they are written, is not known here.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +120,9 @@ class Checkpoint:
 
     def save(self, sizes: Sizes, *, done: bool) -> None:
         """Store the learned sizes, and whether the step is complete. No chunk may be in flight."""
-        learned = {"chunk_bytes": sizes.chunk_bytes, "page_bytes": sizes.page_bytes}
         reach = self._frontier.reach if self._frontier else Reach()
         state = self._state(reach, [*reach.ahead])
-        self._update(0, {"$set": state | {"sizes": learned, "done": done}})
+        self._update(0, {"$set": state | {"sizes": asdict(sizes), "done": done}})
         self.done = done
 
     def _state(self, reach: Reach, ahead: list[Range]) -> dict[str, Any]:
@@ -211,8 +210,8 @@ def _slot(key: str, slot: int, record: Record) -> dict[str, Any]:
         "position": _stored(record.reach.position),
         "ahead": [],
         "islands": [*map(_range, record.islands)],
-        "counts": {"read": counts.read, "written": counts.written, "writes": counts.writes},
-        "sizes": {"chunk_bytes": sizes.chunk_bytes, "page_bytes": sizes.page_bytes} if sizes else None,
+        "counts": asdict(counts),
+        "sizes": asdict(sizes) if sizes else None,
     }
 
 

@@ -77,10 +77,8 @@ def _replace(write: ReplaceOne[Any]) -> dict[str, Any]:
     return _with_options({"q": write._filter, "u": change}, write)  # noqa: SLF001
 
 
-def _with_options(
-    statement: dict[str, Any], write: UpdateOne | UpdateMany | ReplaceOne[Any]
-) -> dict[str, Any]:
-    if write._upsert:  # noqa: SLF001
+def _with_options(statement: dict[str, Any], write: Write) -> dict[str, Any]:
+    if getattr(write, "_upsert", None):
         statement["upsert"] = True
     for name in ("collation", "hint", "sort"):
         if (value := getattr(write, f"_{name}", None)) is not None:
@@ -90,10 +88,7 @@ def _with_options(
 
 def _delete(write: DeleteOne | DeleteMany) -> dict[str, Any]:
     statement = {"q": write._filter, "limit": 1 if isinstance(write, DeleteOne) else 0}  # noqa: SLF001
-    for name in ("collation", "hint"):
-        if (value := getattr(write, f"_{name}", None)) is not None:
-            statement[name] = _plain(value)
-    return statement
+    return _with_options(statement, write)
 
 
 def _plain(value: Any) -> Any:
