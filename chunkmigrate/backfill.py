@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 
@@ -35,12 +35,22 @@ class Backfill:
     document needs nothing. Where one lookup must serve many documents, ``each_chunk`` gets a list of
     them instead. Writes go to the scanned collection, to ``into``, or where an operation's own
     ``namespace`` says.
+
+    ``on_error`` says what becomes of a document that cannot be migrated: it stops the run (``"stop"``), or is
+    kept in quarantine with the reason (``"quarantine"``), at most ``quarantine_limit`` of them. With
+    ``if_unchanged`` a document is written only while the fields that were read are what they were; else it is
+    read and transformed again. ``throttle`` is asked between chunks, at most once a second: while it answers
+    something true (or a text, which is shown), the run pauses.
     """
 
     scan: Scan
     transform: Callable[[Any], Writes] | None
     each_chunk: Callable[[Sequence[Any]], Writes] | None
     into: Collection[Any] | None
+    on_error: str
+    quarantine_limit: int
+    if_unchanged: bool
+    throttle: Callable[[], Any] | None
 
     def __init__(
         self,
@@ -49,24 +59,22 @@ class Backfill:
         *,
         each_chunk: Callable[[Sequence[Any]], Writes] | None = None,
         into: Collection[Any] | None = None,
+        on_error: Literal["stop", "quarantine"] = "stop",
+        quarantine_limit: int = 1_000,
+        if_unchanged: bool = False,
+        throttle: Callable[[], Any] | None = None,
     ) -> None:
-        # Asked of the class: a collection has every attribute, as a collection inside it.
-        if not hasattr(type(scan), "upper_bound"):
-            message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
-            raise TypeError(message)
-        if not callable(each_chunk if transform is None else transform):
-            message = (
-                "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
-            )
-            raise TypeError(message)
-        if transform is not None and each_chunk is not None:
-            message = "Backfill takes a transform or each_chunk, not both"
-            raise TypeError(message)
+        _check_source(scan, transform, each_chunk)
+        _check_options(on_error, quarantine_limit, throttle)
         for name, value in (
             ("scan", scan),
             ("transform", transform),
             ("each_chunk", each_chunk),
             ("into", into),
+            ("on_error", on_error),
+            ("quarantine_limit", quarantine_limit),
+            ("if_unchanged", if_unchanged),
+            ("throttle", throttle),
         ):
             object.__setattr__(self, name, value)
 
@@ -74,6 +82,31 @@ class Backfill:
     def target(self) -> Collection[Any]:
         """The collection written to where an operation names none."""
         return self.scan.collection if self.into is None else self.into
+
+
+def _check_source(scan: Any, transform: Any, each_chunk: Any) -> None:
+    # Asked of the class: a collection has every attribute, as a collection inside it.
+    if not hasattr(type(scan), "upper_bound"):
+        message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
+        raise TypeError(message)
+    if not callable(each_chunk if transform is None else transform):
+        message = "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
+        raise TypeError(message)
+    if transform is not None and each_chunk is not None:
+        message = "Backfill takes a transform or each_chunk, not both"
+        raise TypeError(message)
+
+
+def _check_options(on_error: Any, limit: Any, throttle: Any) -> None:
+    if on_error not in ("stop", "quarantine"):
+        message = f'on_error is "stop" or "quarantine", not {on_error!r}'
+        raise ValueError(message)
+    if type(limit) is not int or limit < 1:
+        message = f"quarantine_limit is a number of documents, 1 or more, not {limit!r}"
+        raise ValueError(message)
+    if throttle is not None and not callable(throttle):
+        message = f"throttle is a function without arguments, not a {type(throttle).__name__}"
+        raise TypeError(message)
 
 
 def writes_of(answer: Any) -> Iterator[Write]:

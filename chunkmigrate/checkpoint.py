@@ -1,83 +1,72 @@
-"""Checkpoint: the position and learned sizes of one step, stored in the migrated database.
+"""Checkpoint: the position of one step, moved by the transactions that move the data.
 
-Each writer has a record of its own (a slot), updated in the same transaction as the chunk it commits:
-one record for all would make every two commits conflict. Reading the slots together gives the position.
-Every update asks for the generation of its run, so a run that was taken over cannot write. Which
-documents lie in a chunk, and how they are written, is not known here.
+Each writer has a record of its own, updated in the same transaction as the chunk it commits: one record for
+all would make every two commits conflict. Every update asks for the generation of its run, so a run whose
+lease was taken away cannot write. What a record holds is ``records``' business; which documents lie in a
+chunk, and how they are written, is not known here.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import asdict, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import raw
+import pymongo
+from pymongo.errors import PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from chunkmigrate import records
 from chunkmigrate.errors import ResumeError, SupersededError
-from chunkmigrate.frontier import Frontier, Range, Reach, Segment, merged
+from chunkmigrate.frontier import Frontier, Reach, Segment
+from chunkmigrate.retry import Retry
 from chunkmigrate.scan import RAW
-from chunkmigrate.sizing import Sizes
+from chunkmigrate.server import ATTEMPT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from bson.raw_bson import RawBSONDocument
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.database import Database
 
     from chunkmigrate.chunks import Chunk
     from chunkmigrate.raw import Key
+    from chunkmigrate.records import Deaths, Intent, Record
     from chunkmigrate.scan import Scan
+    from chunkmigrate.sizing import Sizes
 
 COLLECTION = "chunkmigrate_checkpoints"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
-    """Documents read, documents with a write, and writes, over all attempts."""
-
-    read: int = 0
-    written: int = 0
-    writes: int = 0
-
-    @property
-    def skipped(self) -> int:
-        """Documents that needed no write."""
-        return self.read - self.written
-
-    def __add__(self, other: Counts) -> Counts:
-        """Add field by field."""
-        return Counts(
-            read=self.read + other.read,
-            written=self.written + other.written,
-            writes=self.writes + other.writes,
-        )
+# That no document is at work matters little, and may be the last thing said to a server that is gone.
+UNMARK_SECONDS = 2.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """What the slots of one step say together."""
-
-    generation: int
-    namespace: str
-    done: bool
-    upto: Key | None
-    reach: Reach
-    islands: tuple[Range, ...]
-    counts: Counts
-    sizes: Sizes | None
+class AlreadyCommittedError(Exception):
+    """This chunk was committed before, by a try whose answer never arrived."""
 
 
 class Checkpoint:
-    """The checkpoint of one step, claimed for one run."""
+    """The checkpoint of one step, claimed for one attempt.
 
-    def __init__(self, collection: Collection[Any], key: str, record: Record) -> None:
-        self._collection, self._key = collection, key
-        self._generation = record.generation
+    ``sizes`` and ``intent`` are stored with the next chunk; whoever runs the step keeps them up to date.
+    """
+
+    def __init__(
+        self, collection: Collection[Any], key: str, generation: int, record: Record, retry: Retry
+    ) -> None:
+        self._retry = retry
+        self._collection, self._key, self._generation = collection, key, generation
+        self._marks = collection.with_options(write_concern=WriteConcern(0))
+        self._mark = 0
+        self._stamps = count(1)
         self._lock = threading.Lock()
         self.done, self.counts, self.sizes = record.done, record.counts, record.sizes
+        self.intent: Intent | None = None
+        self.left: Intent | None = record.intent
+        self.deaths: Deaths | None = record.deaths
         self._frontier = Frontier(record.upto, record.reach, [*record.islands]) if record.upto else None
 
     @property
@@ -87,7 +76,7 @@ class Checkpoint:
 
     @property
     def next_number(self) -> int:
-        """The number the next chunk of this run must have."""
+        """The number the next chunk of this attempt must have."""
         return self._frontier.reach.number if self._frontier else 0
 
     def segments(self) -> Iterator[Segment]:
@@ -97,18 +86,59 @@ class Checkpoint:
         had_islands = bool(self._frontier.islands)
         for segment in self._frontier.segments():
             if had_islands and not segment.gap:
-                self._update(0, {"$set": self._state(self._frontier.reach, [])})
+                self._store(self._state(self._frontier.reach, []))
             yield segment
 
+    def intend(self, intent: Intent) -> None:
+        """Store what is to be done next, before the first chunk; later intents go with the chunks."""
+        self.intent = intent
+        self._store(self._state(self._frontier.reach if self._frontier else Reach(), []))
+
+    def mark(self, document: Key | None, used: int = 0, among: int = 1) -> None:
+        """Put on record that ``document`` is at work now, at ``used`` bytes of memory; None: no one is.
+
+        It is the first of ``among`` documents of which one is. Not acknowledged: what is handed to the kernel
+        gets there even when the process is killed the moment after. None may get lost, and raises nothing of
+        the driver's.
+        """
+        if document is not None:
+            self._retry(lambda: self._put(document, used, among, ATTEMPT_SECONDS))
+            return
+        with suppress(PyMongoError):
+            self._put(None, used, among, UNMARK_SECONDS)
+
+    def absolve(self) -> None:
+        """Forget which document killed runs: it was survived or set aside, and that is committed."""
+        self.deaths = None
+        self._store({"deaths": None})
+
+    def _put(self, document: Key | None, used: int, among: int, seconds: float) -> None:
+        self._mark += 1
+        ours = {"_id": _mark_id(self._key), "generation": self._generation, "number": {"$lt": self._mark}}
+        now = {"number": self._mark, "document": records.stored(document), "used": used, "among": among}
+        with pymongo.timeout(seconds):
+            self._marks.update_one(ours, {"$set": now})
+
     def commit(self, slot: int, chunk: Chunk, session: ClientSession | None) -> None:
-        """Store ``chunk`` as done; in the transaction of ``session`` where there is one."""
+        """Store ``chunk`` as done; in the transaction of ``session`` where there is one.
+
+        Raises `AlreadyCommittedError` where an earlier try got through, `SupersededError` where the lease
+        was taken away.
+        """
         if self._frontier is None:
             raise ValueError(self._key)
         with self._lock:
             reach, ahead = self._frontier.preview(slot, chunk)
             state = self._state(reach, ahead)
-        counts = {"counts.read": chunk.read, "counts.written": chunk.written, "counts.writes": chunk.writes}
-        self._update(slot, {"$set": state, "$inc": counts}, session)
+        counts = {f"counts.{name}": number for name, number in asdict(chunk.counts).items()}
+        update = {"$set": state | {"last": chunk.number}, "$inc": counts}
+        self._update(slot, update, session, last={"$lt": chunk.number})
+
+    def verify(self, slot: int, chunk: Chunk, session: ClientSession | None) -> None:
+        """Raise what `commit` would, before anything is written."""
+        ours = self._ours(slot) | {"last": {"$lt": chunk.number}}
+        if not self._collection.find_one(ours, {"_id": 1}, session=session):
+            raise self._refusal(slot, session)
 
     def acknowledge(self, slot: int, chunk: Chunk) -> None:
         """Move the position in memory: the server has confirmed ``chunk``."""
@@ -116,24 +146,52 @@ class Checkpoint:
             raise ValueError(self._key)
         with self._lock:
             self._frontier.acknowledge(slot, chunk)
-            self.counts += Counts(read=chunk.read, written=chunk.written, writes=chunk.writes)
+            self.counts += chunk.counts
 
-    def save(self, sizes: Sizes, *, done: bool) -> None:
+    def save(self, *, done: bool) -> None:
         """Store the learned sizes, and whether the step is complete. No chunk may be in flight."""
         reach = self._frontier.reach if self._frontier else Reach()
-        state = self._state(reach, [*reach.ahead])
-        self._update(0, {"$set": state | {"sizes": asdict(sizes), "done": done}})
+        self._store(self._state(reach, [*reach.ahead]) | {"done": done})
         self.done = done
 
-    def _state(self, reach: Reach, ahead: list[Range]) -> dict[str, Any]:
-        state = {"number": reach.number, "position": _stored(reach.position), "ahead": [*map(_range, ahead)]}
-        islands = self._frontier.islands if self._frontier else []
-        return state | {"islands": [*map(_range, islands)], "at": datetime.now(UTC)}
+    def _store(self, state: dict[str, Any]) -> None:
+        """Store what is not a chunk's, again while that fails in passing: it says the same each time."""
 
-    def _update(self, slot: int, update: Mapping[str, Any], session: ClientSession | None = None) -> None:
-        ours = {"_id": f"{self._key}:{slot}:{self._generation}"}
-        if not self._collection.update_one(ours, update, session=session).matched_count:
-            raise SupersededError
+        def store() -> None:
+            with pymongo.timeout(ATTEMPT_SECONDS):
+                self._update(0, {"$set": state})
+
+        self._retry(store)
+
+    def _state(self, reach: Reach, ahead: list[Any]) -> dict[str, Any]:
+        islands = self._frontier.islands if self._frontier else []
+        state = records.state(reach, ahead, islands, self.sizes, self.intent)
+        return state | {"stamp": next(self._stamps)}  # sizes and intent are those of the latest record
+
+    def _update(
+        self, slot: int, update: Mapping[str, Any], session: ClientSession | None = None, **more: Any
+    ) -> None:
+        if not self._collection.update_one(self._ours(slot) | more, update, session=session).matched_count:
+            raise self._refusal(slot, session)
+
+    def _ours(self, slot: int) -> dict[str, Any]:
+        return {"_id": f"{self._key}:{slot}:{self._generation}", "fence": self._generation}
+
+    def _refusal(self, slot: int, session: ClientSession | None) -> Exception:
+        ours = self._collection.find_one(self._ours(slot), {"_id": 1}, session=session)
+        return AlreadyCommittedError() if ours else SupersededError()
+
+
+def fence(database: Database[Any], migration: str, generation: int, session: ClientSession | None) -> None:
+    """Refuse every chunk of an older generation from now on; called where a lease changes hands.
+
+    A claimant that froze before it got here, and wakes up after the next one, changes nothing.
+    """
+    database[COLLECTION].update_many(
+        {"migration": migration, "fence": {"$lt": generation}},
+        {"$set": {"fence": generation}},
+        session=session,
+    )
 
 
 def claim(
@@ -143,99 +201,59 @@ def claim(
     scan: Scan,
     *,
     slots: int,
+    advance: Callable[[ClientSession | None], int],
     session: ClientSession | None,
+    died: bool = False,
+    sizes: Sizes | None = None,
+    retry: Retry | None = None,
 ) -> Checkpoint:
-    """Take over a step: read what every earlier attempt left, and store it under a new generation."""
+    """Take over a step: read what every earlier attempt left, and store it under a new generation.
+
+    ``advance`` raises the lease's generation. ``died``: the attempt before ended without a word. ``sizes``
+    are those to start with instead of the ones on record.
+    """
     collection, key = database[COLLECTION], f"{migration}:{step}"
-    left = [*collection.with_options(RAW).find({"migration": migration, "step": step}, session=session)]
-    record = _record(left) if left else _fresh(scan)
+    generation = advance(session)
+    record = _left(collection, migration, step, scan, died=died, session=session)
+    record = replace(record, sizes=sizes or record.sizes)
+    identity = {"migration": migration, "step": step, "namespace": scan.namespace}
+    # New records first, the one that carries everything before the others: without transactions a death in
+    # between leaves two generations, of which the higher is whole.
+    fresh = [records.slot_document(slot, generation, record) for slot in range(slots)]
+    ids = ({"_id": f"{key}:{slot}:{generation}"} for slot in range(slots))
+    collection.insert_many(
+        [id_ | identity | slot for id_, slot in zip(ids, fresh, strict=True)], ordered=True, session=session
+    )
+    former = {"migration": migration, "step": step, "generation": {"$lt": generation}}
+    collection.delete_many(former, session=session)
+    unmarked = {"generation": generation, "number": 0, "document": None, "used": 0, "among": 1}
+    collection.replace_one({"_id": _mark_id(key)}, unmarked, upsert=True, session=session)
+    return Checkpoint(collection, key, generation, record, retry or Retry())
+
+
+def _left(
+    collection: Collection[Any],
+    migration: str,
+    step: int,
+    scan: Scan,
+    *,
+    died: bool,
+    session: ClientSession | None,
+) -> Record:
+    stored = collection.with_options(RAW)
+    left = [*stored.find({"migration": migration, "step": step}, session=session)]
+    record = records.read(left) if left else records.fresh(scan)
     if record.namespace != scan.namespace:
         message = (
             f"Step {step + 1} of {migration} stands at a checkpoint in {record.namespace}, but now reads "
             f"{scan.namespace}. Restore what it read, or give the new migration a new name."
         )
         raise ResumeError(message)
-    identity = {"migration": migration, "step": step, "namespace": scan.namespace}
-    # New records first, the one that carries everything before the others: without transactions a death in
-    # between leaves two generations, of which the higher is whole.
-    collection.insert_many(
-        [identity | _slot(key, slot, record) for slot in range(slots)], ordered=True, session=session
-    )
-    former = {"migration": migration, "step": step, "generation": {"$lt": record.generation}}
-    collection.delete_many(former, session=session)
-    return Checkpoint(collection, key, record)
+    if not (left and died) or record.done:
+        return record
+    mark = stored.find_one({"_id": _mark_id(f"{migration}:{step}")}, session=session)
+    return records.after_death(record, mark)
 
 
-def _fresh(scan: Scan) -> Record:
-    return Record(
-        generation=1,
-        namespace=scan.namespace,
-        done=False,
-        upto=scan.upper_bound(),
-        reach=Reach(),
-        islands=(),
-        counts=Counts(),
-        sizes=None,
-    )
-
-
-def _record(left: list[RawBSONDocument]) -> Record:
-    """Add the slots up. Chunks are counted from 0 again: ranges ahead of a hole become islands."""
-    generation = max(slot["generation"] for slot in left)
-    slots = sorted((s for s in left if s["generation"] == generation), key=lambda slot: slot["slot"])
-    first, reach = slots[0], merged([_reach(slot) for slot in slots])
-    sizes = first.get("sizes")
-    return Record(
-        generation=generation + 1,
-        namespace=first["namespace"],
-        done=bool(first.get("done")),
-        upto=_key(first["upto"]),
-        reach=Reach(reach.position),
-        islands=(*_ranges(first["islands"]), *reach.ahead),
-        counts=sum((_counts(slot["counts"]) for slot in slots), Counts()),
-        sizes=Sizes(chunk_bytes=sizes["chunk_bytes"], page_bytes=sizes["page_bytes"]) if sizes else None,
-    )
-
-
-def _slot(key: str, slot: int, record: Record) -> dict[str, Any]:
-    counts = record.counts if slot == 0 else Counts()
-    sizes = record.sizes
-    return {
-        "_id": f"{key}:{slot}:{record.generation}",
-        "slot": slot,
-        "generation": record.generation,
-        "done": record.done,
-        "upto": _stored(record.upto),
-        "number": 0,
-        "position": _stored(record.reach.position),
-        "ahead": [],
-        "islands": [*map(_range, record.islands)],
-        "counts": asdict(counts),
-        "sizes": asdict(sizes) if sizes else None,
-    }
-
-
-def _stored(key: Key | None) -> RawBSONDocument | None:
-    return None if key is None else key.document()
-
-
-def _key(stored: RawBSONDocument | None) -> Key | None:
-    return None if stored is None else raw.key_of(stored.raw)
-
-
-def _range(done: Range) -> dict[str, Any]:
-    return {"number": done.number, "after": _stored(done.after), "through": done.through.document()}
-
-
-def _ranges(stored: list[RawBSONDocument]) -> tuple[Range, ...]:
-    return tuple(
-        Range(done["number"], _key(done["after"]), raw.key_of(done["through"].raw)) for done in stored
-    )
-
-
-def _reach(slot: RawBSONDocument) -> Reach:
-    return Reach(_key(slot["position"]), slot["number"], _ranges(slot["ahead"]))
-
-
-def _counts(stored: RawBSONDocument) -> Counts:
-    return Counts(read=stored["read"], written=stored["written"], writes=stored["writes"])
+def _mark_id(key: str) -> str:
+    return f"{key}:at work"

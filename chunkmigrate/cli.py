@@ -1,76 +1,68 @@
 """The command line: parse, call, print, and the exit code.
 
 Exit codes are decided here and nowhere else: 0 done, 1 the migration failed, 2 it cannot be used as asked,
-3 pending (``status --check``), 5 another run has taken over, 75 stopped at a checkpoint, run again.
-What is shown where nobody watches is ``telemetry``'s, on a terminal ``progress``'.
+3 pending (``status --check``), 5 another run holds the lease, 75 stopped at a checkpoint, run again.
+What an operator does to a run from outside is in ``verbs``; what is shown where nobody watches is
+``telemetry``'s, on a terminal ``progress``'.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pymongo.errors import PyMongoError
 
-from chunkmigrate import server
+from chunkmigrate import server, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import (
+    CancelledError,
     ChunkmigrateError,
-    EmbeddedServerError,
     InvalidSettingError,
+    LeaseHeldError,
     SupersededError,
     UsageError,
 )
-from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import EXAMPLE, discover, find
+from chunkmigrate.opening import opened
+from chunkmigrate.options import AsJson, DatabaseName, Dir, MaxRate, Memory, Name, Uri, Wait, Writers  # noqa: TC001 (typer reads them)
 from chunkmigrate.runner import Run
 from chunkmigrate.stop import Stop
 from chunkmigrate.telemetry import JsonLines
+from chunkmigrate.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pymongo.database import Database
 
     from chunkmigrate.migration import Migration
+    from chunkmigrate.outcome import Outcome
     from chunkmigrate.progress import Display
-    from chunkmigrate.runner import Outcome
     from chunkmigrate.settings import Settings
 
 FAILED, UNUSABLE, PENDING, HELD, AGAIN = 1, 2, 3, 5, 75
 
-EMBEDDED_FOLDER = Path(".chunkmigrate/mongod")
-EMBEDDED_DATABASE = "development"
 
-app = typer.Typer(
-    name="chunkmigrate",
-    help="Rewrite existing MongoDB documents inside a fixed memory budget.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+def _typer(name: str, help_: str) -> typer.Typer:
+    return typer.Typer(
+        name=name,
+        help=help_,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
 
-Uri = Annotated[str | None, typer.Option(help="The server; else MONGODB_URI.", show_default=False)]
-DatabaseName = Annotated[
-    str | None, typer.Option("--database", help="The database, where the URI names none.", show_default=False)
-]
-Dir = Annotated[
-    str | None,
-    typer.Option("--dir", help="The folder of migrations. [default: migrations]", show_default=False),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option(help="The budget, such as 512Mi; else the pod's request or limit.", show_default=False),
-]
-Writers = Annotated[int | None, typer.Option(help="Writer threads, 1 to 4. [default: 2]", show_default=False)]
+
+app = _typer("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
+quarantine = _typer("quarantine", "List the documents that were set aside, or migrate them again.")
 
 
 @app.command()
@@ -85,18 +77,21 @@ def run(
     directory: Dir = None,
     memory: Memory = None,
     writers: Writers = None,
+    max_rate: MaxRate = None,
+    wait: Wait = "0",
 ) -> None:
     """Apply a migration, or go on where it stopped. This is what a pod runs."""
-    with _told_apart():
-        settings = _settings(uri=uri, database=database, dir=directory, memory=memory, writers=writers)
-        found = discover(settings.folder)
-        if (name is None) == (not every):
-            message = "Name one migration to run, or all of them with --all."
-            raise InvalidSettingError(message)
-        chosen = found if name is None else [find(found, name)]
-        stop = Stop(at_once=AGAIN)
-        with stop.on_signals(), _database(settings) as db:
-            _run_each(chosen, db, settings, stop)
+    settings = _settings(
+        uri=uri, database=database, dir=directory, memory=memory, writers=writers, max_rate=max_rate
+    )
+    seconds, found = _seconds(wait), discover(settings.folder)
+    if (name is None) == (not every):
+        message = "Name one migration to run, or all of them with --all."
+        raise InvalidSettingError(message)
+    chosen = found if name is None else [find(found, name)]
+    stop = Stop(at_once=AGAIN)
+    with stop.on_signals(), opened(settings) as db:
+        _run_each(chosen, _Runs(db, settings, stop, seconds))
 
 
 @app.command()
@@ -106,20 +101,19 @@ def new(
     directory: Dir = None,
 ) -> None:
     """Write a new migration that runs as it stands."""
-    with _told_apart():
-        folder = _settings(dir=directory).folder
-        slug = "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
-        if not slug:
-            message = f"{name!r} has no letter or digit to make a file name of."
-            raise InvalidSettingError(message)
-        path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{slug}.py"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(EXAMPLE, "utf-8")
-        except OSError as error:
-            message = f"{path} cannot be written: {error.strerror}."
-            raise InvalidSettingError(message) from error
-        typer.echo(path)
+    folder = _settings(dir=directory).folder
+    slug = "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+    if not slug:
+        message = f"{name!r} has no letter or digit to make a file name of."
+        raise InvalidSettingError(message)
+    path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{slug}.py"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(EXAMPLE, "utf-8")
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise InvalidSettingError(message) from error
+    typer.echo(path)
 
 
 @app.command()
@@ -129,20 +123,43 @@ def status(
     database: DatabaseName = None,
     directory: Dir = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 3 while a migration is pending.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one migration a line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which migrations are applied, and where an unfinished one stands. Writes nothing."""
-    with _told_apart():
-        settings = _settings(uri=uri, database=database, dir=directory)
-        found = discover(settings.folder)
-        with _database(settings) as db:
-            rows = Ledger(db).standing(found)
-        for row in rows:
-            typer.echo(json.dumps(row, default=str) if as_json else _row(row))
-        if not rows and not as_json:
-            typer.echo("There are no migrations yet; write one with `chunkmigrate new NAME`.")
-        if check and any(row["status"] != APPLIED for row in rows):
-            raise typer.Exit(PENDING)
+    settings = _settings(uri=uri, database=database, dir=directory)
+    found = discover(settings.folder)
+    with opened(settings) as db:
+        rows = Ledger(db).standing(found)
+    for row in rows:
+        typer.echo(verbs.json_of(row) if as_json else _row(row))
+    if not rows and not as_json:
+        typer.echo("There are no migrations yet; write one with `chunkmigrate new NAME`.")
+    if check and any(row["status"] != APPLIED for row in rows):
+        raise typer.Exit(PENDING)
+
+
+for verb in (verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
+    app.command()(verb)
+app.add_typer(quarantine)
+quarantine.command("list")(verbs.listed)
+
+
+@quarantine.command()
+def retry(
+    name: Name,
+    *,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+    memory: Memory = None,
+    wait: Wait = "0",
+) -> None:
+    """Migrate the documents in quarantine again."""
+    settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
+    seconds, migration = _seconds(wait), find(discover(settings.folder), name)
+    stop = Stop(at_once=AGAIN)
+    with stop.on_signals(), opened(settings) as db:
+        _exit_unless_applied(_Runs(db, settings, stop, seconds).run(migration, only_quarantined=True))
 
 
 @app.command()
@@ -150,8 +167,7 @@ def demo() -> None:
     """Show the loop people write first and the same change through chunkmigrate, side by side."""
     import chunkmigrate.demo as demo_
 
-    with _told_apart():
-        demo_.show()
+    demo_.show()
 
 
 def main() -> None:
@@ -160,6 +176,9 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:
         sys.exit(FAILED)
+    except ChunkmigrateError as error:
+        print(f"Error: {server.redacted(str(error))}", file=sys.stderr)
+        sys.exit(_code(error))
     except Exception as error:
         # What Click says of a wrong command line repeats it, and a URI may be in it.
         if not hasattr(error, "show") or not hasattr(error, "message"):
@@ -169,44 +188,70 @@ def main() -> None:
         sys.exit(UNUSABLE)
 
 
-def _run_each(chosen: Sequence[Migration], db: Database[Any], settings: Settings, stop: Stop) -> None:
-    ledger, sensor = Ledger(db), Sensor(memory=settings.memory, request=settings.request)
-    warnings = sensor.budget.warnings
+class _Runs:
+    """Runs migrations, each shown as it goes: on a terminal, or as lines."""
+
+    def __init__(self, database: Database[Any], settings: Settings, stop: Stop, wait: float) -> None:
+        self.database, self.stop = database, stop
+        self._settings, self._wait = settings, wait
+        self._sensor = Sensor(memory=settings.memory, request=settings.request)
+        self._warnings: Sequence[str] = self._sensor.budget.warnings
+
+    def run(self, migration: Migration, **how: Any) -> Outcome:
+        with ExitStack() as stack:
+            show = stack.enter_context(_display()) if sys.stdout.isatty() else JsonLines(_say)
+            warnings, self._warnings = self._warnings, ()
+            for warning in warnings:
+                show.note("warning", warning)
+            run_ = Run(
+                migration,
+                self.database,
+                self._sensor,
+                writers=self._settings.writers,
+                wait=self._wait,
+                max_rate=self._settings.max_rate,
+                stopped=lambda: self.stop.asked,
+                note=show.note,
+                **how,
+            )
+            return self._shown(run_, show)
+
+    def _shown(self, run_: Run, show: Display | JsonLines) -> Outcome:
+        show.begin(run_.migration.name, self._sensor.budget.size, self._sensor.budget.source)
+        try:
+            for progress in run_:
+                show.show(progress)
+        except LeaseHeldError as error:  # it never began: there is nothing to sum up
+            if not self.stop.asked:
+                raise
+            print(f"Stopped while waiting. {error}", file=sys.stderr)
+            raise typer.Exit(AGAIN) from error
+        except CancelledError:
+            raise
+        except ChunkmigrateError as error:
+            show.end(run_.failure(str(error)))
+            raise
+        show.end(run_.outcome)
+        return run_.outcome
+
+
+def _run_each(chosen: Sequence[Migration], runs: _Runs) -> None:
+    ledger = Ledger(runs.database)
     for migration in chosen:
         # Asked anew each time: another run of all may have been faster.
         if ledger.is_applied(migration):
             _tell_applied(ledger, migration)
             continue
-        if stop.asked:
+        if runs.stop.asked:
             raise typer.Exit(AGAIN)
-        with ExitStack() as stack:
-            show = stack.enter_context(_display()) if sys.stdout.isatty() else JsonLines(_say)
-            for warning in warnings:
-                show.warn(warning)
-            warnings = ()
-            run_ = Run(
-                migration,
-                db,
-                sensor,
-                writers=settings.writers,
-                stopped=lambda: stop.asked,
-                warn=show.warn,
-            )
-            outcome = _shown(run_, sensor, show)
-        if outcome.status != APPLIED:
-            raise typer.Exit(AGAIN if outcome.made_progress or outcome.reason == "stop" else FAILED)
+        _exit_unless_applied(runs.run(migration))
 
 
-def _shown(run_: Run, sensor: Sensor, show: Display | JsonLines) -> Outcome:
-    show.begin(run_.migration.name, sensor.budget.size, sensor.budget.source)
-    try:
-        for progress in run_:
-            show.show(progress)
-    except ChunkmigrateError as error:
-        show.end(run_.failure(str(error)))
-        raise
-    show.end(run_.outcome)
-    return run_.outcome
+def _exit_unless_applied(outcome: Outcome) -> None:
+    if outcome.status == APPLIED:
+        return
+    again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
+    raise typer.Exit(AGAIN if again else FAILED)
 
 
 def _tell_applied(ledger: Ledger, migration: Migration) -> None:
@@ -221,60 +266,22 @@ def _display() -> Display:
     return Display()
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database[Any]]:
-    with ExitStack() as stack:
-        uri = settings.uri or stack.enter_context(_embedded())
-        name = settings.database or (None if settings.uri else EMBEDDED_DATABASE)
-        if name is None:
-            message = (
-                "No database is named: put it into the URI (mongodb://host/DATABASE), or use --database."
-            )
-            raise InvalidSettingError(message)
-        client = stack.enter_context(server.connect(uri))
-        try:
-            yield server.database(client, name)
-        except ChunkmigrateError:
-            raise
-        except PyMongoError as error:
-            raise server.explained(error, uri) from error
-
-
-@contextmanager
-def _embedded() -> Iterator[str]:
-    """Start the embedded server where it is installed; a pod has none and must be told its server."""
-    # For a developer's machine only.
-    from chunkmigrate import mongod
-    from chunkmigrate.mongod_binary import find_mongod
-
-    try:
-        find_mongod()
-    except EmbeddedServerError as error:
-        message = "No server is named: set MONGODB_URI or use --uri mongodb://host/database."
-        raise InvalidSettingError(message) from error
-    print(f"MONGODB_URI is not set: using an embedded MongoDB in {EMBEDDED_FOLDER}.", file=sys.stderr)
-    with mongod.embedded(EMBEDDED_FOLDER) as uri:
-        yield uri
-
-
-@contextmanager
-def _told_apart() -> Iterator[None]:
-    """Turn a failure into its sentence and its exit code."""
-    try:
-        yield
-    except ChunkmigrateError as error:
-        print(f"Error: {server.redacted(str(error))}", file=sys.stderr)
-        raise typer.Exit(_code(error)) from error
-
-
 def _code(error: ChunkmigrateError) -> int:
-    if isinstance(error, SupersededError):
+    if isinstance(error, SupersededError | LeaseHeldError):
         return HELD
     return UNUSABLE if isinstance(error, UsageError) else FAILED
 
 
 def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
+
+
+def _seconds(wait: str) -> float:
+    try:
+        return parse_duration(wait)
+    except InvalidSettingError as error:
+        message = f"--wait: {error}"
+        raise InvalidSettingError(message) from error
 
 
 def _row(row: dict[str, Any]) -> str:

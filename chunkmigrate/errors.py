@@ -7,7 +7,10 @@ Exit codes are not decided here: they belong to ``cli.py``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class ChunkmigrateError(Exception):
@@ -61,11 +64,48 @@ class SupersededError(ChunkmigrateError):
     """Another run of this migration has taken over; this one stopped without writing."""
 
 
+class LeaseHeldError(ChunkmigrateError):
+    """Another run of this migration holds its lease.
+
+    ``pod`` (empty outside a cluster), ``host`` and ``pid`` say which; ``since`` and ``renewed`` are the
+    server's times.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        migration: str,
+        pod: str,
+        host: str,
+        pid: int,
+        since: datetime,
+        renewed: datetime,
+    ) -> None:
+        self.migration, self.pod, self.host, self.pid = migration, pod, host, pid
+        self.since, self.renewed = since, renewed
+        super().__init__(message)
+
+
+class CancelledError(UsageError):
+    """The migration was cancelled. ``by`` says by whom."""
+
+    def __init__(self, migration: str, by: str) -> None:
+        self.migration, self.by = migration, by
+        super().__init__(
+            f"{migration} was cancelled by {by or 'an operator'}; what is committed is safe. Allow it again "
+            f"with `chunkmigrate resume {migration}`."
+        )
+
+
 class DocumentError(ChunkmigrateError):
     """One document stopped the migration.
 
-    ``document_id`` is its ``_id``; nothing of its chunk was written.
+    ``document_id`` is its ``_id``; nothing of its chunk was written. ``reason`` is the word for it in
+    quarantine.
     """
+
+    reason = "failed"
 
     def __init__(self, document_id: Any, message: str) -> None:
         self.document_id = document_id
@@ -75,13 +115,19 @@ class DocumentError(ChunkmigrateError):
 class TransformError(DocumentError):
     """The transform raised, or returned something that is not a write."""
 
+    reason = "transform"
+
 
 class UndecodableError(DocumentError):
     """A stored document is not valid BSON."""
 
+    reason = "undecodable"
+
 
 class WriteRefusedError(DocumentError):
     """The server refused a write. ``code`` is the server's error number."""
+
+    reason = "refused"
 
     def __init__(self, document_id: Any, message: str, code: int | None = None) -> None:
         self.code = code
@@ -90,3 +136,68 @@ class WriteRefusedError(DocumentError):
 
 class TooLargeError(DocumentError):
     """A write is larger than the 16 MiB a MongoDB document may have."""
+
+    reason = "too large"
+
+
+class ConflictError(DocumentError):
+    """A document was edited by somebody else each time it was about to be written."""
+
+    reason = "conflict"
+
+
+class DeadlyError(DocumentError):
+    """Three runs in a row were killed while this document was at work."""
+
+    reason = "deaths"
+
+
+class DoesNotFitError(DocumentError):
+    """A document does not fit into the memory budget, not even alone.
+
+    ``needs`` is the budget it takes, in bytes.
+    """
+
+    reason = "memory"
+
+    def __init__(self, document_id: Any, message: str, needs: int) -> None:
+        self.needs = needs
+        super().__init__(document_id, message)
+
+
+class QuarantineFullError(ChunkmigrateError):
+    """More documents failed than may be set aside.
+
+    ``limit`` is how many may be; ``last`` the failure of the last one.
+    """
+
+    def __init__(self, limit: int, last: DocumentError) -> None:
+        self.limit, self.last = limit, last
+        super().__init__(
+            f"{limit:,} documents are in quarantine, which is the limit, and there is one more: {last} "
+            "Look at them with `chunkmigrate quarantine list`, correct the migration, and run again."
+        )
+
+
+class MostlyFailingError(ChunkmigrateError):
+    """Most documents fail. ``failed`` of ``read`` documents were set aside in this run."""
+
+    def __init__(self, failed: int, read: int) -> None:
+        self.failed, self.read = failed, read
+        super().__init__(
+            f"{failed:,} of the {read:,} documents of this run failed and are in quarantine: it is the "
+            "migration that does not fit them. The others are committed. Correct it, then run "
+            "`chunkmigrate quarantine retry` for those, and `chunkmigrate run` for the rest."
+        )
+
+
+class ChunkTooMuchError(ChunkmigrateError):
+    """The server cannot commit a chunk of this size. ``documents`` is how many it has."""
+
+    def __init__(self, documents: int, message: str) -> None:
+        self.documents = documents
+        super().__init__(message)
+
+
+class ThrottleError(ChunkmigrateError):
+    """The author's throttle raised."""

@@ -1,26 +1,33 @@
 """The executor: one to four writers, each committing one chunk at a time.
 
 A chunk and its checkpoint are one transaction where the server has transactions; on a standalone server
-the chunk comes first, so that a death between the two repeats a chunk rather than losing it. What to
-write and when a chunk is full is decided before a chunk gets here.
+the chunk comes first, so that a death between the two repeats a chunk rather than losing it. Here a chunk
+goes down the ladder: again while its failure is a passing one, without the documents the server refuses, as a
+whole once more where somebody edited what it read, and back to whoever made it where only a smaller one
+could pass. What to write and when a chunk is full is decided before a chunk gets here.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Self
 
-from pymongo.errors import DocumentTooLarge, PyMongoError
+import pymongo
 
+from chunkmigrate import retry as retry_
 from chunkmigrate import server
-from chunkmigrate.errors import TooLargeError, WriteRefusedError
+from chunkmigrate.checkpoint import AlreadyCommittedError
+from chunkmigrate.errors import ChunkTooMuchError
+from chunkmigrate.sending import FAILURES, RefusedError, refusal, send
+from chunkmigrate.unchanged import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from types import TracebackType
 
     from pymongo import MongoClient
@@ -28,44 +35,83 @@ if TYPE_CHECKING:
 
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.chunks import Chunk
+    from chunkmigrate.retry import Retry
+    from chunkmigrate.scan import Scan
+    from chunkmigrate.transforming import Transformer
 
 # A writer stuck on one chunk must not let the others run ahead without end: each range ahead of it
 # is kept in a checkpoint.
 MAX_AHEAD = 16
 
-_TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and what an update that grows a document says
+# Two transactions that change one document cannot both commit. Losing five times in a row says that this one
+# has too many documents to ever be quick enough.
+MAX_CONFLICTS = 5
+# A try that took all the time it had may have met a server that was busy, once.
+MAX_SLOW = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A chunk the server has acknowledged, and how long that took in seconds."""
+    """A chunk the server has acknowledged, and how long its last try took in seconds."""
 
     chunk: Chunk
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A chunk that was not written: what it read was edited. ``fresh``: as `unchanged.changed` has it."""
+
+    fresh: dict[int, bytes | None]
+
+
+class _ChangedError(Exception):
+    """Undoes the transaction of a chunk that has to be made anew."""
+
+    def __init__(self, fresh: dict[int, bytes | None]) -> None:
+        self.fresh = fresh
+        super().__init__(len(fresh))
+
+
 class BulkExecutor:
-    """Commits chunks on several threads. Use as a context manager; leaving it waits for what is in flight."""
+    """Commits chunks on several threads. Use as a context manager; leaving it waits for what is in flight.
+
+    There is one writer for each of ``sessions``; where a server has no transactions they are None.
+    ``guarded`` is the scan to compare with, where a document may be written only if it is what was read.
+    """
 
     def __init__(
-        self, client: MongoClient[Any], checkpoint: Checkpoint, *, writers: int, atomic: bool
+        self,
+        client: MongoClient[Any],
+        checkpoint: Checkpoint,
+        transformer: Transformer,
+        *,
+        sessions: Sequence[ClientSession | None],
+        guarded: Scan | None = None,
+        retry: Retry | None = None,
     ) -> None:
-        self._client, self._checkpoint, self._atomic = client, checkpoint, atomic
-        self._idle = list(range(writers))
-        self._running: dict[Future[Committed], tuple[int, Chunk]] = {}
+        self._client, self._checkpoint, self._sessions = client, checkpoint, sessions
+        self._transformer, self._guarded = transformer, guarded
+        self._closing = threading.Event()
+        given = retry or retry_.Retry()
+        self._retry = replace(given, stopped=lambda: self._closing.is_set() or given.stopped())
+        self._idle = list(range(len(sessions)))
+        self._running: dict[Future[Committed | Changed], tuple[int, Chunk]] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Start the writers."""
-        sessions = [self._client.start_session(causal_consistency=False) for _ in self._idle]
-        self._sessions = [self._stack.enter_context(session) for session in sessions]
-        self._threads = self._stack.enter_context(ThreadPoolExecutor(len(sessions), "writer"))
+        self._threads = self._stack.enter_context(ThreadPoolExecutor(len(self._sessions), "writer"))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Wait for the chunks in flight: what they did must be known before anybody reports."""
+        """Wait for the chunks in flight: what they did must be known before anybody reports.
+
+        They are not tried again: whoever leaves early has seen a failure, or does not want to wait.
+        """
+        self._closing.set()
         self._stack.close()
 
     @property
@@ -82,22 +128,39 @@ class BulkExecutor:
         while not self._may_start(chunk, most_bytes):
             wait(self._running, return_when=FIRST_COMPLETED)
             committed += self.finished()
-        slot = heappop(self._idle)
-        self._running[self._threads.submit(self._commit, slot, chunk)] = slot, chunk
+        self._start(heappop(self._idle), chunk)
         return committed
 
     def finished(self) -> list[Committed]:
-        """Return the chunks committed since the last call, and raise the error of one that failed."""
-        done = sorted((f for f in self._running if f.done()), key=lambda f: self._running[f][1].number)
-        for future in done:
-            slot, _ = self._running.pop(future)
-            heappush(self._idle, slot)
-        return [future.result() for future in done]
+        """Return the chunks committed since the last call, and raise the error of one that failed.
+
+        A chunk that was not written because documents were edited is made anew here, in the caller's thread:
+        the author's code runs in no other.
+        """
+        committed = []
+        for future in sorted(
+            (f for f in self._running if f.done()), key=lambda f: self._running[f][1].number
+        ):
+            slot, chunk = self._running.pop(future)
+            result = future.result()
+            if isinstance(result, Changed):
+                self._transformer.mend(chunk, result.fresh)
+                self._start(slot, chunk)
+            else:
+                heappush(self._idle, slot)
+                committed.append(result)
+        return committed
 
     def drain(self) -> list[Committed]:
         """Wait until nothing is in flight; return what was committed."""
-        wait(self._running)
-        return self.finished()
+        committed = []
+        while self._running:
+            wait(self._running, return_when=FIRST_COMPLETED)
+            committed += self.finished()
+        return committed
+
+    def _start(self, slot: int, chunk: Chunk) -> None:
+        self._running[self._threads.submit(self._commit, slot, chunk)] = slot, chunk
 
     def _may_start(self, chunk: Chunk, most_bytes: int) -> bool:
         if not self._running:
@@ -106,47 +169,83 @@ class BulkExecutor:
         fits = self.in_flight + chunk.size <= most_bytes
         return bool(self._idle) and fits and chunk.number - oldest < MAX_AHEAD
 
-    def _commit(self, slot: int, chunk: Chunk) -> Committed:
-        started = time.monotonic()
-        if self._atomic:
-            server.transact(self._sessions[slot], lambda session: self._write(slot, chunk, session))
-        else:
-            self._write(slot, chunk, None)
+    def _commit(self, slot: int, chunk: Chunk) -> Committed | Changed:
+        ladder = _Ladder(chunk)
+        try:
+            while not self._is_committed(slot, ladder):
+                pass
+        except _ChangedError as error:
+            return Changed(error.fresh)
         self._checkpoint.acknowledge(slot, chunk)
         chunk.empty()
-        return Committed(chunk, time.monotonic() - started)
+        return Committed(chunk, ladder.seconds)
 
-    def _write(self, slot: int, chunk: Chunk, session: ClientSession | None) -> None:
-        for group in chunk.groups:
-            try:
-                reply = self._client[group.database].command(group.command(), session=session)
-            except PyMongoError as error:
-                raise _blamed(error, chunk, group.owners) from error
-            for refused in reply.get("writeErrors", ()):
-                raise _refused(refused, chunk, group.owners)
+    def _is_committed(self, slot: int, ladder: _Ladder) -> bool:
+        """Try until the chunk is committed, or until it has lost a document and must be tried without it."""
+        try:
+            self._retry(lambda: ladder.timed(lambda: self._try(slot, ladder)))
+        except AlreadyCommittedError:
+            return True
+        except RefusedError as error:
+            self._transformer.refuse(ladder.chunk, error.number, error.error)
+            return False
+        return True
+
+    def _try(self, slot: int, ladder: _Ladder) -> None:
+        session = self._sessions[slot]
+        if session is None:
+            with pymongo.timeout(server.ATTEMPT_SECONDS):
+                self._write(slot, ladder, None)
+        else:
+            write = lambda session: self._write(slot, ladder, session)  # noqa: E731
+            server.attempt(session, write, seconds=server.ATTEMPT_SECONDS)
+
+    def _write(self, slot: int, ladder: _Ladder, session: ClientSession | None) -> None:
+        chunk = ladder.chunk
+        # A try whose answer was lost may have got through, and then an insert would be refused as its own
+        # duplicate. The first try need not ask: the checkpoint's own update refuses what was taken over.
+        if ladder.tries > 1 or session is None:
+            self._checkpoint.verify(slot, chunk, session)
+            ladder.unknown = False
+        if self._guarded and session and (fresh := changed(self._guarded, chunk, session)):
+            raise _ChangedError(fresh)
+        for group in chunk.all_groups:
+            send(self._client, chunk, group, session, again=ladder.tries > 1)
         self._checkpoint.commit(slot, chunk, session)
 
 
-def _blamed(error: PyMongoError, chunk: Chunk, owners: list[int]) -> Exception:
-    """Name the document where a command of one document failed as a whole; leave the rest to the driver."""
-    too_large = isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE
-    if not too_large or len(set(owners)) > 1:
-        return error
-    document_id = chunk.owner(owners[0])
-    message = f"The write for document _id {document_id!r} is over 16 MiB; nothing of its chunk was written."
-    return TooLargeError(document_id, message)
+@dataclass(slots=True)
+class _Ladder:
+    """One chunk on its way: how long its last try took, and how often it lost against another transaction."""
 
+    chunk: Chunk
+    seconds: float = 0.0
+    tries: int = 0
+    conflicts: int = 0
+    slow: int = 0
+    unknown: bool = False  # whether an earlier try may be committed
 
-def _refused(refused: Mapping[str, Any], chunk: Chunk, owners: list[int]) -> WriteRefusedError:
-    document_id = chunk.owner(owners[refused["index"]])
-    message = (
-        f"MongoDB refused the write for document _id {document_id!r}: {server.redacted(_reason(refused))}. "
-        "Nothing of its chunk was written; everything before it is committed. Fix the transform or the "
-        "document and run again."
-    )
-    return WriteRefusedError(document_id, message, refused.get("code"))
+    def timed(self, work: Any) -> None:
+        """Do ``work``; raise `ChunkTooMuchError` where only fewer documents can pass."""
+        started = time.monotonic()
+        self.tries += 1
+        try:
+            work()
+        except FAILURES as error:
+            self.conflicts += retry_.is_conflict(error)
+            self.slow += retry_.is_slow(error)
+            self.unknown = self.unknown or retry_.is_unknown(error)
+            impatient = not self.unknown and (self.conflicts > MAX_CONFLICTS or self.slow > MAX_SLOW)
+            if retry_.is_too_much(error) or (impatient and self.chunk.read > 1):
+                raise self._too_much(error) from error
+            raise
+        finally:
+            self.seconds = time.monotonic() - started
 
-
-def _reason(refused: Mapping[str, Any]) -> str:
-    reason = str(refused.get("errmsg", "no reason given")).partition(", full error")[0]
-    return f"{reason} (code {refused.get('code')})"
+    def _too_much(self, error: Exception) -> Exception:
+        """Return what a chunk too much for the server raises; of one document nothing smaller can be made."""
+        reason = server.reason(error)
+        if self.chunk.read > 1:
+            message = f"MongoDB could not commit {self.chunk.read:,} documents together: {reason}."
+            return ChunkTooMuchError(self.chunk.read, message)
+        return refusal(self.chunk, 0, reason, getattr(error, "code", None))

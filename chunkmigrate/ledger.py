@@ -1,34 +1,46 @@
 """The ledger: which migrations are applied, and the history of runs.
 
-One document per migration, one per run, in the migrated database. Where a run stands is the checkpoint's.
+One document per migration, one per run, in the migrated database. A migration's entry bears the generation of
+the lease it was last written under: a run that was overtaken changes it no more. Each call takes at most
+`server.ATTEMPT_SECONDS`; to try again is ``recorder``'s business. Where a run stands is the checkpoint's.
 """
 
 from __future__ import annotations
 
-import os
-import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
+import pymongo
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from chunkmigrate import checkpoint
+from chunkmigrate import checkpoint, lease_record, quarantine, server
+from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from bson import ObjectId
     from pymongo.collection import Collection
     from pymongo.database import Database
 
+    from chunkmigrate.holder import Holder
     from chunkmigrate.migration import Migration
 
 MIGRATIONS = "chunkmigrate_migrations"
 RUNS = "chunkmigrate_runs"
 
 APPLIED = "applied"
+CANCELLED = "cancelled"
+DIED = "died"
+FAILED = "failed"
+PAUSED = "paused"
 PENDING = "pending"
+RUNNING = "running"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +51,161 @@ class Ledger:
 
     def entries(self) -> dict[str, Mapping[str, Any]]:
         """Return what is known of each migration, by name. Reads only."""
-        return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
+        with _bounded():
+            return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
 
     def standing(self, migrations: Sequence[Migration]) -> list[dict[str, Any]]:
         """Return a row for each migration: its status, and the documents read so far. Reads only."""
         entries = self.entries()
-        return [self._row(migration, entries.get(migration.name)) for migration in migrations]
+        return [self._bounded_row(migration, entries.get(migration.name)) for migration in migrations]
+
+    def _bounded_row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        with _bounded():
+            return self._row(migration, entry)
 
     def _row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
         known = entry or {"status": PENDING, "checksum": migration.checksum}
         slots = self.database[checkpoint.COLLECTION].find({"migration": migration.name}, {"counts": 1})
+        died = known["status"] == RUNNING and not self._is_held(migration)
         return {
             "name": migration.name,
-            "status": known["status"],
+            "status": DIED if died else known["status"],
             "description": migration.description,
             "changed": known["checksum"] != migration.checksum,
             "read": sum(slot["counts"]["read"] for slot in slots),
+            "quarantined": quarantine.count(self.database, migration.name),
             "attempts": known.get("attempts", 0),
             "began": known.get("began"),
             "ended": known.get("ended"),
         }
 
+    def _is_held(self, migration: Migration) -> bool:
+        lease = lease_record.look(self.database, migration.name)
+        return lease is not None and lease.held
+
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
-        return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
+        with _bounded():
+            return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
 
-    def begin(self, migration: Migration, *, budget: int) -> ObjectId:
-        """Record that a run began; return its identity."""
-        run, now = ObjectId(), datetime.now(UTC)
-        who = {"host": socket.gethostname(), "pod": os.environ.get("HOSTNAME"), "pid": os.getpid()}
-        began = {"status": "running", "checksum": migration.checksum, "began": now, "ended": None}
-        self._now(RUNS).insert_one(began | {"_id": run, "migration": migration.name, "budget": budget} | who)
-        self._now(MIGRATIONS).update_one(
-            {"_id": migration.name},
-            {"$set": began | {"description": migration.description, "run": run}, "$inc": {"attempts": 1}},
-            upsert=True,
-        )
-        return run
+    def begin(
+        self,
+        migration: Migration,
+        run: ObjectId,
+        holder: Holder,
+        *,
+        generation: int,
+        budget: int,
+        sessions: Sequence[Mapping[str, Any]] = (),
+        quiet: bool = False,
+    ) -> None:
+        """Record that ``run`` began, in which ``sessions``, under the lease's ``generation``.
 
-    def end(self, migration: Migration, run: ObjectId, status: str, facts: Mapping[str, Any]) -> None:
-        """Record how a run ended. ``status`` is applied, stopped or failed."""
+        ``quiet``: the migration's own status stays. Raises `SupersededError` where its entry is of a later
+        generation. Doing it twice does no harm, but for an attempt that may count twice.
+        """
+        now = datetime.now(UTC)
+        who = {"host": holder.host, "pod": holder.pod, "pid": holder.pid, "token": holder.token}
+        began = {"status": RUNNING, "checksum": migration.checksum, "began": now, "ended": None}
+        kept = {"migration": migration.name, "budget": budget, "sessions": [*sessions], "quiet": quiet}
+        with _bounded():
+            if not quiet:
+                entry = began | {"description": migration.description, "run": run}
+                self._enter(migration, generation, {"$set": entry, "$inc": {"attempts": 1}})
+            self._bury(migration, run, generation)
+            fresh = {"$set": began | kept | who | {"generation": generation}}
+            self._now(RUNS).update_one({"_id": run}, fresh, upsert=True)
+
+    def _bury(self, migration: Migration, run: ObjectId, generation: int) -> None:
+        """Record as died what is down as running: ``run`` holds the lease, so nobody else runs.
+
+        Not what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the
+        last thing known of it.
+        """
+        dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
+        reason = "It ended without a word: killed, or cut off from MongoDB."
+        self._now(RUNS).update_many(dead, {"$set": {"status": DIED, "reason": reason}})
+
+    def disarm(self, token: str) -> None:
+        """End the transactions that the holder called ``token`` has left open, whose lease is taken away.
+
+        The server would keep those of a dead run for a minute, and whoever writes the same documents would
+        meet a conflict all that time. A run that only was frozen finds its transactions undone.
+        """
+        unfinished = {"token": token, "status": {"$in": [RUNNING, PAUSED]}}
+        with _bounded():
+            left = [
+                session for run in self._now(RUNS).find(unfinished) for session in run.get("sessions", ())
+            ]
+            if left:
+                with suppress(OperationFailure):
+                    self.database.client.admin.command("killSessions", left)
+
+    def paused(self, migration: Migration, run: ObjectId, *, generation: int, quiet: bool = False) -> None:
+        """Record that a run pauses; to be called while it still holds the lease."""
+        with _bounded():
+            self._now(RUNS).update_one({"_id": run}, {"$set": {"status": PAUSED}})
+            if not quiet:
+                self._enter(migration, generation, {"$set": {"status": PAUSED}})
+
+    def resumed(self, migration: Migration, run: ObjectId, *, generation: int, quiet: bool = False) -> None:
+        """Record that a paused run goes on, under the ``generation`` of the lease it has taken back.
+
+        The entry becomes its own again, whoever has written it in the meantime.
+        """
+        running = {"status": RUNNING, "ended": None}
+        with _bounded():
+            if not quiet:
+                self._enter(migration, generation, {"$set": running | {"run": run}})
+            self._bury(migration, run, generation)
+            self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
+
+    def end(
+        self,
+        migration: Migration,
+        run: ObjectId,
+        status: str,
+        facts: Mapping[str, Any],
+        *,
+        generation: int,
+        quiet: bool = False,
+    ) -> None:
+        """Record how a run ended. ``status`` is applied, stopped, cancelled or failed.
+
+        Raises `SupersededError` where the entry is of a later generation: then it stays as it is.
+        """
         ended = {"status": status, "ended": datetime.now(UTC)}
-        self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
-        self.database[MIGRATIONS].update_one({"_id": migration.name, "run": run}, {"$set": ended})
+        with _bounded():
+            self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
+            if not quiet:
+                self._enter(migration, generation, {"$set": ended | {"run": run}})
+
+    def _enter(self, migration: Migration, generation: int, update: Mapping[str, Any]) -> None:
+        """Change a migration's entry, or make it, unless it is of a later generation than ours.
+
+        It waits for a majority: the fence, and that it is applied, must survive the loss of a server.
+        """
+        entries, ours = self.database[MIGRATIONS], {"_id": migration.name, **_until(generation)}
+        values = update["$set"] | {"generation": generation}
+        known = {"checksum": migration.checksum, "description": migration.description}
+        made = {name: value for name, value in known.items() if name not in values}
+        change = {**update, "$set": values} | ({"$setOnInsert": made} if made else {})
+        try:
+            entries.update_one(ours, change, upsert=True)
+        except DuplicateKeyError as error:
+            # It is there under another generation, or somebody made it in this moment.
+            if not entries.update_one(ours, change).matched_count:
+                raise SupersededError from error
 
     def _now(self, name: str) -> Collection[Any]:
         """Return a collection whose writes do not wait for a majority: history, that decides nothing."""
         return self.database[name].with_options(write_concern=WriteConcern(1))
+
+
+def _until(generation: int) -> dict[str, Any]:
+    """Return what a document of ``generation`` matches, or of an earlier one, or of none."""
+    return {"generation": {"$not": {"$gt": generation}}}
+
+
+def _bounded() -> AbstractContextManager[object]:
+    return pymongo.timeout(server.ATTEMPT_SECONDS)

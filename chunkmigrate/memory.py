@@ -29,6 +29,8 @@ _BUDGET_SECONDS = 5.0
 # RSS is one short file; the working set is two, one of them long, and this is asked every 0.5 MB read.
 _WORKING_SET_SECONDS = 0.1
 
+_M_MMAP_THRESHOLD = -3  # malloc.h
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -173,11 +175,30 @@ class Sensor:
 
 
 def process_rss() -> Callable[[], int]:
-    """Make the function that reads this process's resident bytes; not to be carried across a fork."""
-    import psutil  # late: whoever brings a reading of their own does not pay for this one
+    """Make the function that reads this process's resident bytes; not to be carried across a fork.
 
-    process = psutil.Process()
-    return lambda: int(process.memory_info().rss)
+    Where the kernel has a file for it, that is read as it is: 2 µs, where psutil takes 20 to do the same.
+    """
+    try:
+        file, page = os.open("/proc/self/statm", os.O_RDONLY), os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import psutil  # late: elsewhere nobody pays for it
+
+        process = psutil.Process()
+        return lambda: int(process.memory_info().rss)
+    return lambda: int(os.pread(file, 64, 0).split()[1]) * page
+
+
+def return_large_buffers() -> None:
+    """Have the C library give every buffer of a mebibyte or more back as soon as it is freed, from now on.
+
+    Left alone it learns to keep them, and what a thread keeps no trimming gives back: reading documents
+    of 15 MB whole held 77 MiB that way, and 62 so. It is a setting of the whole process.
+    """
+    import ctypes  # late: only a run needs it; 0.3 MiB
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MI)
 
 
 def trim() -> None:

@@ -1,6 +1,7 @@
 """Pages: replies of the server as bytes, decoded a little at a time, and how many documents to ask for.
 
-What is asked, and in which bounds, is ``scan``'s; how many bytes a page should have is ``sizing``'s.
+What is asked for is ``scan``'s, in which bounds and for how long ``windows``'; how many bytes a page should
+have is ``sizing``'s.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bson.errors import BSONError
 from chunkmigrate import raw
 from chunkmigrate.errors import UndecodableError
 from chunkmigrate.raw import MalformedError
+from chunkmigrate.retry import Retry
+from chunkmigrate.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,12 +92,11 @@ class Page:
         """Bytes of the largest document."""
         return max(self.weights)
 
-    def decoded(self, options: CodecOptions[Any]) -> Iterator[Any]:
-        """Yield the documents decoded, no more than `TOGETHER_BYTES` of them, or one, at a time.
+    def decoded(self, options: CodecOptions[Any], start: int = 0) -> Iterator[Any]:
+        """Yield the documents from ``start`` on decoded, no more than `TOGETHER_BYTES` or one at a time.
 
         Raises `UndecodableError` once the document that is no BSON is reached.
         """
-        start = 0
         while start < len(self):
             stop = max(start + 1, bisect_right(self.ends, self.ends[start] + TOGETHER_BYTES) - 1)
             yield from self._together(start, stop, options)
@@ -102,7 +104,7 @@ class Page:
 
     def _together(self, start: int, stop: int, options: CodecOptions[Any]) -> Iterable[Any]:
         if stop - start == 1:
-            return (self._alone(start, options),)
+            return (self.alone(start, options),)
         try:
             elements = self.array[self.ends[start] : self.ends[stop]]
             documents = list(bson.decode(raw.enclosed(elements), options).values())
@@ -111,10 +113,11 @@ class Page:
         # One by one, so that the broken one has a name. A document with a field $ref looks like a
         # reference where it lies inside another document.
         if not documents or DBRef in map(type, documents):
-            return (self._alone(index, options) for index in range(start, stop))
+            return (self.alone(index, options) for index in range(start, stop))
         return documents
 
-    def _alone(self, index: int, options: CodecOptions[Any]) -> Any:
+    def alone(self, index: int, options: CodecOptions[Any]) -> Any:
+        """Return one document decoded; `UndecodableError` where it is no BSON."""
         try:
             return bson.decode(self.document(index), options)
         except BSONError as error:
@@ -139,6 +142,9 @@ class PageReader:
     lately tells how many fit. Where they are not (or the caller cannot afford one wrong guess), the
     server is asked for the sizes of the next documents first. Measured on 50,000 documents: 4 µs each,
     and on documents of 15 MB as long as reading them.
+
+    Whatever asks the server goes through ``retry`` and takes a bounded time. Where ``retry`` is stopped
+    before there is an answer, or before a document that matches was found, `windows.Interrupted` is raised.
     """
 
     # A largest document of eight times the mean: a page sized for the largest would be mostly empty,
@@ -148,8 +154,9 @@ class PageReader:
     # How slowly a large document is forgotten, per page.
     FORGET = 0.9
 
-    def __init__(self, scan: Scan, upto: Key) -> None:
-        self._scan, self._upto = scan, upto
+    def __init__(self, scan: Scan, upto: Key, retry: Retry | None = None) -> None:
+        self._upto = upto
+        self._windows = Windows(scan, upto, retry or Retry())
         self._largest = self._mean = 0.0  # until a page has been seen
         self._uneven = False
         self._sizes: list[int] = []
@@ -166,17 +173,25 @@ class PageReader:
         if after == self._upto:
             return NOTHING
         limit = self._limit(after, page_bytes, measured=measured)
-        page = self._scan.page(after, self._upto, limit)
+        page = self._windows.page(after, limit)
         del self._sizes[: len(page)]
-        if not page:
-            return self._scan.last(self._upto)
-        self._learn(page)
+        if page:
+            self._learn(page)
         return page
+
+    def forget(self) -> None:
+        """Forget what lies behind the last position: the next page may begin in front of it."""
+        self._sizes.clear()
+
+    def pass_over(self, after: Key | None) -> Key:
+        """Return the ``_id`` of the document behind ``after``, which is not read; the bound where none is."""
+        del self._sizes[:1]
+        return next(iter(self._windows.keys(after, 1)), self._upto)
 
     def _limit(self, after: Key | None, page_bytes: int, *, measured: bool) -> int:
         if measured or self._uneven:
             if not self._sizes:
-                self._sizes = self._scan.sizes(after, self._upto, self._worth_asking(page_bytes))
+                self._sizes = self._windows.sizes(after, self._worth_asking(page_bytes))
             return _fitting(self._sizes, page_bytes)
         self._sizes.clear()
         if not self._largest:

@@ -16,7 +16,7 @@ from chunkmigrate.units import format_bytes
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from chunkmigrate.runner import Outcome, Progress
+    from chunkmigrate.outcome import Outcome, Progress
 
 _DETAILS = "{task.fields[rate]} documents/s, chunk {task.fields[chunk]}, memory {task.fields[memory]}"
 
@@ -53,9 +53,10 @@ class Display:
         )
         self._step = 0
 
-    def warn(self, message: str) -> None:
-        """Show something the operator should know."""
-        self._console.print(f"Warning: {message}", style="yellow", highlight=False, markup=False)
+    def note(self, event: str, message: str) -> None:
+        """Show something the operator should know; ``event`` is the word for it."""
+        word = event.replace("_", " ").capitalize()
+        self._console.print(f"{word}: {message}", style="yellow", highlight=False, markup=False)
 
     def show(self, progress: Progress) -> None:
         """Show where the run stands."""

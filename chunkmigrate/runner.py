@@ -1,87 +1,59 @@
-"""The runner: what ``chunkmigrate run`` does to one migration, from the first record to the last.
+"""The runner: what ``chunkmigrate run`` does to one migration, from the lease to the last record.
 
 A generator of `Progress`, one for each acknowledged chunk; whoever consumes it shows it. Afterwards
-``outcome`` says how it ended. Signals, terminals and exit codes are the command line's.
+``outcome`` says how it ended. What happens inside a step is ``step``'s business; signals, terminals and exit
+codes are the command line's.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server
-from chunkmigrate.checkpoint import Counts
-from chunkmigrate.errors import BudgetTooSmallError, ChunkmigrateError, ServerError
-from chunkmigrate.executor import BulkExecutor
-from chunkmigrate.ledger import APPLIED, Ledger
-from chunkmigrate.pipeline import Pipeline
+from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
+from chunkmigrate.holder import this_process
+from chunkmigrate.lease import Lease
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, PAUSED, STOPPED, Ledger
+from chunkmigrate.memory import return_large_buffers, trim
+from chunkmigrate.outcome import ALREADY, Outcome, Progress
+from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
-from chunkmigrate.units import format_bytes, quantity
+from chunkmigrate.readmission import Readmission
+from chunkmigrate.recorder import Recorder
+from chunkmigrate.records import Counts
+from chunkmigrate.retry import is_passing
+from chunkmigrate.sessions import names, opened
+from chunkmigrate.step import Context, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pymongo import MongoClient
+    from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
-    from chunkmigrate.backfill import Backfill
-    from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
-    from chunkmigrate.pipeline import ChunkResult
-
-STOPPED = "stopped"
-FAILED = "failed"
-
-# What a run needs beyond the bytes it starts with: connections, threads, a page and a chunk of the
-# smallest size.
-LEAST_ROOM = 8 * 1024 * 1024
-
 
 # Counting what a filter matches takes the server a microsecond a document or more: a run that is over
 # before anybody asks how long it will take should not pay for the answer.
 COUNT_AFTER_SECONDS = 3.0
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """Where a run stands after a chunk. Steps count from 1; ``counts`` is this run's, over all steps."""
-
-    step: int
-    steps: int
-    counts: Counts
-    step_read: int
-    total: int | None
-    result: ChunkResult
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How a run ended. Bytes and seconds; ``counts`` is this run's, ``position`` the last step's."""
-
-    migration: str
-    status: str
-    counts: Counts
-    peak: int
-    start: int
-    budget: int
-    budget_source: str
-    seconds: float
-    position: str | None = None
-    reason: str = ""
-
-    @property
-    def made_progress(self) -> bool:
-        """Whether this run committed anything."""
-        return self.counts.read > 0
+# How often a paused run looks whether it is wanted again. The lease's keeper knows it a second late, too.
+IDLE_SECONDS = 0.5
 
 
 class Run:
-    """One attempt to apply one migration. Iterate it once."""
+    """One attempt to apply one migration. Iterate it once.
+
+    ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
+    write. ``stopped`` says whether it was asked to stop, ``note`` is told a word and a sentence whenever
+    there is something an operator should know. ``only_quarantined``: nothing but the documents in quarantine.
+    """
 
     def __init__(
         self,
@@ -90,144 +62,223 @@ class Run:
         sensor: Sensor,
         *,
         writers: int,
+        wait: float = 0.0,
+        max_rate: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
-        warn: Callable[[str], None] = lambda _: None,
+        note: Callable[[str, str], None] = lambda _event, _message: None,
+        only_quarantined: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
-        self._writers, self._stopped, self._warn = writers, stopped, warn
-        self._client: MongoClient[Any] = database.client
-        self._ledger = Ledger(database)
+        self._writers, self._wait, self._max_rate = writers, wait, max_rate
+        self._stopped, self._note, self._sleep = stopped, note, sleep
+        self._only_quarantined = only_quarantined
+        ledger, self._holder = Ledger(database), this_process()
+        self._lease = Lease(database, migration.name, self._holder, fence=self._fence, disarm=ledger.disarm)
+        self._recorder = Recorder(
+            ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=note
+        )
         self._began = time.monotonic()
         self._done = Counts()
-        self._checkpoint: Checkpoint | None = None
-        self._before = Counts()
-        self._stopped_by = ""
+        self._step: Step | None = None
+        self._readmission: Readmission | None = None
+        self._position: str | None = None
+        self._former: Former | None = None
+        self._status, self._reason = APPLIED, ""
+        # While this one was paused, another run has applied the migration.
+        self._overtaken = False
 
     @property
     def outcome(self) -> Outcome:
         """How the run stands; how it ended, once it was iterated to the end."""
-        return self._outcome(STOPPED if self._stopped_by else APPLIED, self._stopped_by)
-
-    def __iter__(self) -> Iterator[Progress]:
-        """Apply the migration, yielding after each chunk. A failure is recorded and raised."""
-        self._check_budget()
-        self._atomic = server.has_transactions(self._client)
-        run = self._ledger.begin(self.migration, budget=self._sensor.budget.size)
-        try:
-            yield from self._apply(self.migration.steps(self._database))
-        except ChunkmigrateError as error:
-            self._record_failure(run, str(error))
-            raise
-        except MalformedError as error:
-            message = f"A document cannot be read: {error}. What is committed is safe."
-            self._record_failure(run, message)
-            raise ServerError(message) from error
-        except PyMongoError as error:
-            explained = server.explained(error)
-            self._record_failure(run, str(explained))
-            raise explained from error
-        self._ledger.end(self.migration, run, self.outcome.status, _facts(self.outcome))
+        return self._outcome(self._status, self._reason)
 
     def failure(self, reason: str) -> Outcome:
         """Return the outcome of a run that raised."""
         return self._outcome(FAILED, reason)
 
-    def _apply(self, steps: list[Backfill]) -> Iterator[Progress]:
-        if steps and not self._atomic:
-            self._warn(
-                "This server is standalone and has no transactions: after a kill, the documents of a "
-                "chunk may be migrated twice. Use a replica set (of one member, if need be) for exactly once."
-            )
+    def __iter__(self) -> Iterator[Progress]:
+        """Apply the migration, yielding after each chunk. A failure is recorded and raised."""
+        check_budget(self._sensor.budget, self._sensor.rss_start)
+        return_large_buffers()
+        with self._lease, opened(self._database.client, self._writers) as sessions:
+            self._former = self._acquire()
+            if self._lease.asked == "cancel":
+                raise CancelledError(self.migration.name, self._lease.asked_by)
+            if self._is_done():
+                return
+            yield from self._recorded(sessions)
+
+    def _recorded(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
+        budget = self._sensor.budget.size
+        self._recorder.begin(self._holder, budget=budget, sessions=names(sessions))
+        try:
+            yield from self._apply(sessions)
+        except LeaseHeldError as error:
+            # Nothing has failed: it was paused, and now somebody else goes on with it.
+            self._end(STOPPED, str(error))
+            self._record(STOPPED, quiet=True)
+            raise
+        except ChunkmigrateError as error:
+            self._record_failure(str(error))
+            raise
+        except MalformedError as error:
+            message = f"A document cannot be read: {error}. What is committed is safe."
+            self._record_failure(message)
+            raise ServerError(message) from error
+        except PyMongoError as error:
+            explained = self._recorder.superseded() or server.explained(error)
+            if not (self._stopped() and is_passing(error)):
+                self._record_failure(str(explained))
+                raise explained from error
+            # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
+            self._end(STOPPED, "stop")
+            self._note("warning", str(explained))
+        self._record(self._status, quiet=self._overtaken)
+
+    def _apply(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
+        if not self._may_go_on():
+            return
+        # An author's own code is not fenced by anything: it must not begin without the lease.
+        self._lease.check(now=True)
+        steps = self.migration.steps(self._database)
+        if steps and sessions[0] is None:
+            self._note("warning", STANDALONE)
+        context = self._context(sessions)
+        if self._only_quarantined:
+            self._readmit(Readmission(context, steps))
+            return
         for number, backfill in enumerate(steps):
-            yield from self._step(number, len(steps), backfill)
-            if self._stopped_by:
+            while self._may_go_on():
+                step = Step(context, number, backfill, self._former)
+                yield from self._one_step(len(steps), step)
+                if not step.was_done:
+                    self._former = None
+                if self._status != PAUSED:
+                    break
+            if self._status != APPLIED or self._overtaken:
                 return
 
-    def _step(self, number: int, steps: int, backfill: Backfill) -> Iterator[Progress]:
-        claimed = self._checkpoint = self._claim(number, backfill)
-        if claimed.done:
-            self._checkpoint = None
-            return
-        self._before = claimed.counts
+    def _may_go_on(self) -> bool:
+        """Idle as long as an operator wants it so; return whether the run is to go on."""
+        while self._lease.asked == "pause" and not self._stopped() and not self._overtaken:
+            self._idle()
+        if self._overtaken:
+            self._end(APPLIED, ALREADY)
+        elif self._stopped():
+            self._end(STOPPED, "stop")
+        elif self._lease.asked == "cancel":
+            self._end(CANCELLED, "cancel")
+        else:
+            self._end(APPLIED, "")
+        return self._status == APPLIED and not self._overtaken
+
+    def _one_step(self, steps: int, step: Step) -> Iterator[Progress]:
+        self._step = step
         total, count_at = None, time.monotonic() + COUNT_AFTER_SECONDS
-        with BulkExecutor(self._client, claimed, writers=self._writers, atomic=self._atomic) as executor:
-            pipeline = Pipeline(
-                backfill, claimed, executor, self._sensor, writers=self._writers, stopped=self._stopped
+        for result in step:
+            self._lease.check()
+            if time.monotonic() >= count_at:
+                left, count_at = step.left(), math.inf
+                total = None if left is None else step.gained.read + left
+            yield Progress(
+                step=step.number + 1,
+                steps=steps,
+                counts=self._counts(),
+                step_read=step.gained.read,
+                total=total,
+                result=result,
             )
-            for result in pipeline:
-                if time.monotonic() >= count_at:
-                    total, count_at = self._total(backfill, claimed), math.inf
-                yield self._progress(number, steps, total, result)
-        self._done, self._before = self._counts(), claimed.counts
-        self._stopped_by = pipeline.stopped_by
+        self._lease.check()
+        if step.stopped_by:
+            self._interpret(step.stopped_by)
+        self._done, self._position, self._step = self._counts(), step.position, None
 
-    def _claim(self, number: int, backfill: Backfill) -> Checkpoint:
-        def claim(session: Any) -> Checkpoint:
-            return checkpoint.claim(
-                self._database,
-                self.migration.name,
-                number,
-                backfill.scan,
-                slots=self._writers,
-                session=session,
-            )
+    def _interpret(self, stopped_by: str) -> None:
+        """Say what a stop means: the loop knows only that it was to end."""
+        if stopped_by == "memory" or self._stopped():
+            self._end(STOPPED, stopped_by)
+        elif self._lease.asked == "cancel":
+            self._end(CANCELLED, "cancel")
+        else:
+            self._end(PAUSED, "pause")
 
-        if not self._atomic:
-            return claim(None)
-        with self._client.start_session() as session:
-            return server.transact(session, claim)
+    def _end(self, status: str, reason: str) -> None:
+        self._status, self._reason = status, reason
 
-    def _progress(self, number: int, steps: int, total: int | None, result: ChunkResult) -> Progress:
-        counts = self._counts()
-        return Progress(
-            step=number + 1,
-            steps=steps,
-            counts=counts,
-            step_read=counts.read - self._done.read,
-            total=total,
-            result=result,
+    def _idle(self) -> None:
+        """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
+        name = self.migration.name
+        self._recorder.pause()
+        self._note("paused", f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {name}`.")
+        self._lease.release()
+        trim()
+        while self._lease.asked == "pause" and not self._stopped():
+            self._sleep(IDLE_SECONDS)
+        if self._stopped() or self._lease.asked:
+            return
+        self._former = self._acquire()
+        self._overtaken = self._is_done()
+        if self._overtaken or self._lease.asked:
+            return
+        self._recorder.resume()
+        self._note("resumed", "Going on.")
+
+    def _is_done(self) -> bool:
+        done = self._recorder.is_done()
+        if done:
+            self._end(APPLIED, ALREADY)
+        return done
+
+    def _acquire(self) -> Former | None:
+        return self._lease.acquire(
+            wait=self._wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
         )
+
+    def _fence(self, generation: int, session: ClientSession | None) -> None:
+        checkpoint.fence(self._database, self.migration.name, generation, session)
+
+    def _context(self, sessions: list[ClientSession | None]) -> Context:
+        return Context(
+            migration=self.migration.name,
+            database=self._database,
+            lease=self._lease,
+            sensor=self._sensor,
+            run=self._recorder.run,
+            writers=self._writers,
+            sessions=sessions,
+            stopped=self._stopped,
+            note=self._note,
+            max_rate=self._max_rate,
+        )
+
+    def _readmit(self, readmission: Readmission) -> None:
+        self._readmission = readmission
+        while self._may_go_on() and not readmission.ended:
+            try:
+                readmission.run()
+            finally:
+                self._done = readmission.counts
+        if self._status == APPLIED and self._done.quarantined:
+            self._end(FAILED, f"{self._done.quarantined:,} documents failed again and stay in quarantine")
 
     def _counts(self) -> Counts:
-        """Count what this run did: earlier steps, and what the current step gained over its start."""
-        if self._checkpoint is None:
-            return self._done
-        now, before = self._checkpoint.counts, self._before
-        gained = Counts(
-            read=now.read - before.read,
-            written=now.written - before.written,
-            writes=now.writes - before.writes,
-        )
-        return self._done + gained
+        """Count what this run did: earlier steps, and what the current one gained."""
+        return self._done + self._step.gained if self._step else self._done
 
-    def _total(self, backfill: Backfill, claimed: Checkpoint) -> int | None:
-        """Return how many documents the step will have read in this run, or None where that is not known."""
-        read = claimed.counts.read - self._before.read
-        if not backfill.scan.filter:
-            estimated = backfill.scan.count()
-            return None if estimated is None else max(read, estimated - self._before.read)
-        ahead = backfill.scan.count(claimed.position)
-        return None if ahead is None else read + ahead
+    def _record_failure(self, reason: str) -> None:
+        self._end(FAILED, reason)
+        self._record(FAILED)
 
-    def _check_budget(self) -> None:
-        budget, rss = self._sensor.budget, self._sensor.rss_start
-        if budget.size >= rss + LEAST_ROOM:
-            return
-        message = (
-            f"The budget is {format_bytes(budget.size)} ({budget.source}), but the process itself uses "
-            f"{format_bytes(rss)} before it reads a document. Give it at least {quantity(rss + LEAST_ROOM)}."
-        )
-        raise BudgetTooSmallError(message)
-
-    def _record_failure(self, run: Any, reason: str) -> None:
-        """Record the failure where the server still can; the reason to be told is the first one."""
+    def _record(self, status: str, *, quiet: bool = False) -> None:
         try:
-            self._ledger.end(self.migration, run, FAILED, _facts(self.failure(reason)))
-        except PyMongoError:
-            self._warn("The failure could not be recorded in the database: it is not answering.")
+            self._recorder.end(status, self.outcome.facts(), quiet=quiet)
+        except ChunkmigrateError as error:
+            self._end(FAILED, str(error))
+            raise
 
     def _outcome(self, status: str, reason: str) -> Outcome:
-        budget, position = self._sensor.budget, self._checkpoint.position if self._checkpoint else None
+        budget = self._sensor.budget
         return Outcome(
             migration=self.migration.name,
             status=status,
@@ -237,21 +288,7 @@ class Run:
             budget=budget.size,
             budget_source=budget.source,
             seconds=time.monotonic() - self._began,
-            position=None if position is None else position.shown(),
+            position=self._step.position if self._step else self._position,
             reason=reason,
+            stay=self._readmission.stay if self._readmission else None,
         )
-
-
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    counts = outcome.counts
-    return {
-        "read": counts.read,
-        "written": counts.written,
-        "skipped": counts.skipped,
-        "writes": counts.writes,
-        "peak": outcome.peak,
-        "budget": outcome.budget,
-        "seconds": outcome.seconds,
-        "position": outcome.position,
-        "reason": outcome.reason,
-    }

@@ -2,8 +2,8 @@
 
 A scan describes what to read; it holds no cursor. Every page is one short ``find`` of its own, bounded
 by two keys, so a read can stop anywhere and go on years later. Iterating a scan yields decoded documents
-with flat memory. What a page is and how many documents it should have is ``pages``' business; writing is
-nobody's here.
+with flat memory. What a page is and how many documents it should have is ``pages``' business, how long a
+read may take and what happens then is ``windows``'; writing is nobody's here.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bson
+import pymongo
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import ConnectionFailure, OperationFailure
 
 from chunkmigrate.pages import Page, PageReader
 from chunkmigrate.raw import enclosed
+from chunkmigrate.retry import Retry
+from chunkmigrate.windows import READ_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
 
     from chunkmigrate.raw import Key
@@ -31,7 +35,7 @@ RAW = CodecOptions(document_class=RawBSONDocument)
 PLAIN_PAGE_BYTES = 1 << 20
 
 # Whoever counts waits for the answer.
-COUNT_MILLISECONDS = 2_000
+COUNT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Scan:
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the documents decoded, one at a time, in ``_id`` order."""
-        upto = self.upper_bound()
+        upto = Retry()(self.upper_bound)
         pages = () if upto is None else self._plain_pages(upto)
         for page in pages:
             yield from page.decoded(self.collection.codec_options)
@@ -63,24 +67,29 @@ class Scan:
     def count(self, after: Key | None = None) -> int | None:
         """Return how many documents match behind ``after``, or None if that takes over two seconds to say.
 
-        Without a filter and a position it is the collection's own count, which costs nothing.
+        Without a filter and a position it is the collection's own count, which costs nothing. A server that
+        cannot be asked now does not say either: no run should end because of a figure.
         """
+        try:
+            with pymongo.timeout(COUNT_SECONDS):
+                return self._count(after)
+        except (OperationFailure, ConnectionFailure):
+            # Out of time, or a filter that may be found with but not counted with.
+            return None
+
+    def _count(self, after: Key | None) -> int:
         if not self.filter and after is None:
             return self.collection.estimated_document_count()
         # Compared as an expression, an _id of another type is greater or less, and not left out.
         ahead = {"$expr": {"$gt": ["$_id", {"$literal": after.document()["_id"]}]}} if after else {}
-        try:
-            return self.collection.count_documents(
-                {"$and": [self.filter, ahead]}, hint="_id_", maxTimeMS=COUNT_MILLISECONDS
-            )
-        except OperationFailure:  # out of time, or a filter that may be found with but not counted with
-            return None
+        return self.collection.count_documents({"$and": [self.filter, ahead]}, hint="_id_")
 
     def average_size(self) -> int:
-        """Return the mean bytes of a stored document, or 0 where the server does not say."""
+        """Return the mean bytes of a stored document, or 0 where the server does not say in two seconds."""
         try:
-            stats = self.collection.database.command("collStats", self.collection.name)
-        except OperationFailure:
+            with pymongo.timeout(COUNT_SECONDS):
+                stats = self.collection.database.command("collStats", self.collection.name)
+        except (OperationFailure, ConnectionFailure):
             return 0
         return int(stats.get("avgObjSize", 0))
 
@@ -91,25 +100,70 @@ class Scan:
         would have had to look at.
         """
         command = {"find": self.collection.name, "sort": {"_id": -1}, "hint": {"_id": 1}, "limit": 1}
-        found = self._find(command | {"projection": {"_id": 1}})
+        with pymongo.timeout(READ_SECONDS):
+            found = self._find(command | {"projection": {"_id": 1}})
         return found.through if found else None
 
-    def page(self, after: Key | None, upto: Key, limit: int) -> Page:
-        """Return up to ``limit`` documents behind ``after`` and before ``upto``, both left out."""
-        return self._find(self._projected(self._bounded(after, upto, limit)))
+    def page(self, after: Key | None, upto: Key, limit: int, *, session: ClientSession | None = None) -> Page:
+        """Return up to ``limit`` documents behind ``after`` and before ``upto``, both left out.
 
-    def last(self, upto: Key) -> Page:
+        With a ``session`` they are read in its transaction.
+        """
+        return self._find(self._projected(self._bounded(after, upto, limit)), session)
+
+    def last(self, upto: Key, *, session: ClientSession | None = None) -> Page:
         """Return the document at ``upto`` itself, if it is there and matches."""
-        return self._find(self._projected(self._command([upto.document()], 1)))
+        return self._find(self._projected(self._command([upto.document()], 1)), session)
 
-    def sizes(self, after: Key | None, upto: Key, limit: int) -> list[int]:
+    def among(self, keys: Sequence[Key], *, session: ClientSession | None = None) -> Page:
+        """Return the documents called ``keys`` that match, read in the transaction of ``session``."""
+        names = enclosed(b"".join(key.element(str(number)) for number, key in enumerate(keys)))
+        chosen = enclosed(b"\x04$in\0" + names)  # an array, whose elements have numbers for names
+        condition = RawBSONDocument(enclosed(b"\x03_id\0" + chosen))
+        return self._find(self._projected(self._command([condition], len(keys))), session)
+
+    def sizes(
+        self, after: Key | None, upto: Key, limit: int, *, session: ClientSession | None = None
+    ) -> list[int]:
         """Return the bytes of the next documents as ``page`` would read them, at most ``limit`` of them.
 
         A dotted field counts with the whole of its outermost parent: never less than what is read.
         """
-        command = self._bounded(after, upto, limit)
-        command["projection"] = {"_id": 0, "size": {"$bsonSize": self._measured()}}
-        return [bson.decode(found)["size"] for found in self._find(command)]
+        return self._sizes(self._bounded(after, upto, limit), session)
+
+    def last_size(self, upto: Key) -> list[int]:
+        """Return the bytes of the document at ``upto`` itself, if it is there and matches."""
+        return self._sizes(self._command([upto.document()], 1))
+
+    def keys(
+        self,
+        after: Key | None,
+        upto: Key,
+        limit: int,
+        *,
+        skip: int = 0,
+        session: ClientSession | None = None,
+    ) -> list[Key]:
+        """Return the ``_id``s of the documents ``page`` would read, and nothing else of them.
+
+        The first ``skip`` of them are left out.
+        """
+        command = self._bounded(after, upto, limit) | {"projection": {"_id": 1}, "skip": skip}
+        found = self._find(command, session)
+        return [found.key(index) for index in range(len(found))]
+
+    def ahead(self, after: Key | None, upto: Key, count: int) -> Key | None:
+        """Return the ``_id`` of the ``count``-th document behind ``after``, None where ``upto`` comes first.
+
+        The filter is left out: that is so many steps in the index, and no document is looked at.
+        """
+        found = Scan(self.collection, {}, ()).keys(after, upto, 1, skip=count - 1)
+        return found[0] if found else None
+
+    def _sizes(self, command: dict[str, Any], session: ClientSession | None = None) -> list[int]:
+        projection = {"_id": 0, "size": {"$bsonSize": self._measured()}}
+        found = self._find(command | {"projection": projection}, session)
+        return [bson.decode(size)["size"] for size in found]
 
     def _projected(self, command: dict[str, Any]) -> dict[str, Any]:
         if self.fields is None:
@@ -145,12 +199,8 @@ class Scan:
             "batchSize": limit,
         }
 
-    def _find(self, command: dict[str, Any]) -> Page:
-        try:
-            reply = self.collection.database.command(command, codec_options=RAW)
-        except AutoReconnect:
-            # The driver sends a find once more by itself, but not as a command. It waits for a new primary.
-            reply = self.collection.database.command(command, codec_options=RAW)
+    def _find(self, command: dict[str, Any], session: ClientSession | None = None) -> Page:
+        reply = self.collection.database.command(command, codec_options=RAW, session=session)
         return Page.of(reply.raw)
 
 

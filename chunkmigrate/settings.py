@@ -1,10 +1,11 @@
 """Settings: flag over environment over ``[tool.chunkmigrate]`` in ``pyproject.toml``, one name each.
 
-Says which server, which folder and how much memory; what is done with them is not its business.
+Says which server, which folder, how much memory and how fast; what is done with them is not its business.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,16 @@ _ENVIRONMENT = {
     "memory": "CHUNKMIGRATE_MEMORY",
     "request": "CHUNKMIGRATE_MEMORY_REQUEST",
     "writers": "CHUNKMIGRATE_WRITERS",
+    "max_rate": "CHUNKMIGRATE_MAX_RATE",
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What a command was asked to work with. ``memory`` and ``request`` are bytes."""
+    """What a command was asked to work with.
+
+    ``memory`` and ``request`` are bytes, ``max_rate`` is documents a second; None is no limit of one's own.
+    """
 
     uri: str | None
     database: str | None
@@ -42,6 +47,7 @@ class Settings:
     memory: int | None
     request: int | None
     writers: int
+    max_rate: float | None
 
 
 def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Settings:
@@ -61,6 +67,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         memory=_size("memory", value("memory")),
         request=_size("memory request", value("request")),
         writers=_writers(value("writers")),
+        max_rate=_rate(value("max_rate")),
     )
 
 
@@ -73,7 +80,7 @@ def _project(path: Path) -> Mapping[str, Any]:
         message = f"{path} cannot be read: {error}"
         raise InvalidSettingError(message) from error
     settings: Mapping[str, Any] = tools.get("chunkmigrate", {})
-    known = {"uri", "database", "dir", "memory", "writers"}
+    known = {"uri", "database", "dir", "memory", "writers", "max_rate"}
     if unknown := sorted(set(settings) - known):
         message = (
             f"{path}: [tool.chunkmigrate] has no setting {unknown[0]}; it has {', '.join(sorted(known))}."
@@ -105,3 +112,17 @@ def _writers(value: Any) -> int:
         message = f"{value} is not a number of writers; there may be 1 to {MAX_WRITERS}."
         raise InvalidSettingError(message)
     return writers
+
+
+def _rate(value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        rate = float(str(value))
+    except ValueError:
+        rate = 0.0
+    # A rate without an end is no limit: leaving the setting out says so without a riddle.
+    if not 0 < rate < math.inf:
+        message = f"{value} is not a rate; write a number of documents a second above 0, such as 500."
+        raise InvalidSettingError(message)
+    return rate

@@ -11,14 +11,15 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.ledger import APPLIED
+from chunkmigrate.ledger import APPLIED, CANCELLED, STOPPED
+from chunkmigrate.outcome import ALREADY, counted
 from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chunkmigrate.checkpoint import Counts
-    from chunkmigrate.runner import Outcome, Progress
+    from chunkmigrate.outcome import Outcome, Progress
+    from chunkmigrate.records import Counts
 
 LINE_SECONDS = 10.0
 
@@ -35,9 +36,9 @@ class JsonLines:
         """Say which migration begins, and inside which budget."""
         self._line("started", migration=migration, budget=budget, budget_source=source)
 
-    def warn(self, message: str) -> None:
-        """Say something the operator should know."""
-        self._line("warning", message=message)
+    def note(self, event: str, message: str) -> None:
+        """Say something the operator should know; ``event`` is the word for it."""
+        self._line(event, message=message)
 
     def show(self, progress: Progress) -> None:
         """Say where the run stands, if the zone changed or ten seconds passed."""
@@ -50,10 +51,10 @@ class JsonLines:
     def end(self, outcome: Outcome) -> None:
         """Say what happened. Always the last line."""
         self._line(
-            outcome.status,
+            _event(outcome),
             message=sentence(outcome),
             migration=outcome.migration,
-            **_counted(outcome.counts),
+            **counted(outcome.counts),
             start=outcome.start,
             peak=outcome.peak,
             budget=outcome.budget,
@@ -66,37 +67,65 @@ class JsonLines:
         self._write(json.dumps({"at": at, "event": event} | facts))
 
 
+def _event(outcome: Outcome) -> str:
+    """Return the word for an end: "applied" is only what this run has applied itself."""
+    if outcome.reason == ALREADY:
+        return "already_applied"
+    return "readmitted" if outcome.stay is not None and outcome.status == APPLIED else outcome.status
+
+
 def sentence(outcome: Outcome) -> str:
     """Return what happened, how much of it, inside which memory, how long it took, and where it stands."""
     counts = outcome.counts
+    if outcome.reason == ALREADY:
+        return f"{outcome.migration} is applied already: another run was faster."
+    if outcome.stay is not None:
+        return _readmitted(outcome, outcome.stay)
     return (
         f"{outcome.migration} {_ended(outcome)}: {counts.read:,} documents read, {counts.written:,} written, "
-        f"{counts.skipped:,} skipped; "
+        f"{counts.skipped:,} skipped{_set_aside(counts)}; "
         f"peak memory {format_bytes(outcome.peak)} of {format_bytes(outcome.budget)}; "
         f"{format_duration(outcome.seconds)}; {_stands(outcome)}"
     )
 
 
+def _readmitted(outcome: Outcome, stay: int) -> str:
+    """Return what became of the documents in quarantine; how far the migration is, it does not tell."""
+    left = outcome.counts.read - outcome.counts.quarantined
+    name, ended = outcome.migration, "" if outcome.status == APPLIED else f" {_ended(outcome)}"
+    again = {
+        STOPPED: f"; run `chunkmigrate quarantine retry {name}` again to go on",
+        CANCELLED: f"; `chunkmigrate resume {name}` allows it to run again",
+    }
+    listed = "; `chunkmigrate quarantine list` shows them" if stay else ""
+    moved = f"{left:,} of {left + stay:,} documents left quarantine, {stay:,} stay"
+    return (
+        f"{name} quarantine retry{ended}: {moved}; "
+        f"peak memory {format_bytes(outcome.peak)} of {format_bytes(outcome.budget)}; "
+        f"{format_duration(outcome.seconds)}{again.get(outcome.status, listed)}."
+    )
+
+
+def _set_aside(counts: Counts) -> str:
+    aside = f", {counts.quarantined:,} in quarantine" if counts.quarantined else ""
+    return aside + (f", {counts.changed:,} read again after edits" if counts.changed else "")
+
+
 def _ended(outcome: Outcome) -> str:
-    reasons = {"stop": "stopped as asked", "memory": "stopped for lack of memory"}
+    reasons = {"stop": "stopped as asked", "memory": "stopped for lack of memory", "cancel": "was cancelled"}
     return reasons.get(outcome.reason, outcome.status)
 
 
 def _stands(outcome: Outcome) -> str:
     if outcome.status == APPLIED:
-        return "it is complete."
+        aside = "; `chunkmigrate quarantine list` shows what is not" if outcome.counts.quarantined else ""
+        return f"it is complete{aside}."
+    again = "run again"
+    if outcome.status == CANCELLED:
+        again = f"`chunkmigrate resume {outcome.migration}` allows it to run again"
     if outcome.position is None:
-        return "nothing is committed yet; run again to start."
-    return f"it stands behind _id {outcome.position}; run again to continue from there."
-
-
-def _counted(counts: Counts) -> dict[str, int]:
-    return {
-        "read": counts.read,
-        "written": counts.written,
-        "skipped": counts.skipped,
-        "writes": counts.writes,
-    }
+        return f"nothing is committed yet; {again} to start."
+    return f"it stands behind _id {outcome.position}; {again} to continue from there."
 
 
 def _standing(progress: Progress, seconds: float) -> dict[str, Any]:
@@ -104,7 +133,7 @@ def _standing(progress: Progress, seconds: float) -> dict[str, Any]:
     return {
         "step": progress.step,
         "steps": progress.steps,
-        **_counted(progress.counts),
+        **counted(progress.counts),
         "total": progress.total,
         "documents_per_second": round(progress.counts.read / seconds) if seconds else None,
         "zone": result.zone.value,

@@ -32,6 +32,13 @@ _QUANTITY = re.compile(
 )
 _NEARLY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe]?)i?(?:b|bytes?)?\s*", re.IGNORECASE)
 
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_AMOUNT = r"[0-9]{1,6}(?:\.[0-9]{1,3})?"
+_DURATION = re.compile(rf"(?=.)(?:({_AMOUNT})h)?(?:({_AMOUNT})m)?(?:({_AMOUNT})s)?")
+_NEARLY_DURATION = re.compile(
+    rf"\s*({_AMOUNT})\s*(?:(h)(?:(?:ou)?rs?)?|(m)(?:in(?:ute)?s?)?|(s)(?:ec(?:ond)?s?)?|)\s*", re.IGNORECASE
+)
+
 
 def parse_bytes(text: str) -> int:
     """Read a memory quantity as Kubernetes writes it; the answer is in bytes, rounded up to a whole one.
@@ -73,6 +80,33 @@ def _meant(text: str) -> str | None:
         return f"write {number}"
     decimal = letter if letter == "k" else letter.upper()
     return f"write {number}{letter.upper()}i (or {number}{decimal} for decimal {_NAMES[letter]})"
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration as Kubernetes' tools write it; the answer is in seconds.
+
+    Raises `InvalidSettingError`, with the spelling probably meant, for anything else, a bare number included:
+    nothing says of what it would be. Only 0 is the same of anything.
+
+    >>> parse_duration("5m"), parse_duration("1h30m"), parse_duration("0.5s"), parse_duration("0")
+    (300.0, 5400.0, 0.5, 0.0)
+    """
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise InvalidSettingError(f"{_shown(text)} is not a duration; {_meant_duration(text)}")
+    return sum(
+        float(amount) * _SECONDS[unit] for amount, unit in zip(match.groups(), "hms", strict=True) if amount
+    )
+
+
+def _meant_duration(text: str) -> str:
+    match = _NEARLY_DURATION.fullmatch(text)
+    if match is None:
+        return "write a number followed by h, m or s, such as 5m"
+    unit = next((unit for unit in match.groups()[1:] if unit), "s")
+    return f"write {match[1]}{unit.lower()}"
 
 
 def format_bytes(size: int) -> str:

@@ -5,13 +5,17 @@ Nothing here starts a server by being imported, so the unit tests run without on
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
 
+from chunkmigrate.holder import Holder
 from chunkmigrate.mongod import embedded
 
 if TYPE_CHECKING:
@@ -63,3 +67,18 @@ def db(client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]
     name = f"chunkmigrate_test_{uuid4().hex}"
     yield client[name]
     client.drop_database(name)
+
+
+@pytest.fixture
+def process() -> Iterator[tuple[subprocess.Popen[str], Holder]]:
+    """A real process on this machine, as the holder of a lease."""
+    code = (
+        "import json; from chunkmigrate.holder import this_process\n"
+        "print(json.dumps(this_process().document()), flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield process, Holder.of(json.loads(process.stdout.readline()))
+        process.kill()

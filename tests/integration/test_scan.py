@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import bson
 import pytest
 from bson import (
     Binary,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate import Scan
+    from chunkmigrate.pages import Page
     from chunkmigrate.raw import Key
 
 MIXED_IDS = [
@@ -170,6 +172,60 @@ def test_measured_pages_keep_their_size(db: Database[Any]) -> None:
         assert page.size <= 100_000 or len(page) == 1
 
     assert read == 300
+
+
+def test_keys_are_those_of_pages(db: Database[Any]) -> None:
+    """The `_id`s alone are those of the documents a page has, of any type, the filter heeded."""
+    db.c.insert_many({"_id": id_, "a": number % 3} for number, id_ in enumerate(MIXED_IDS))
+    for described in (scan(db.c), scan(db.c, {"a": 1}, fields=["b"])):
+        upto = described.upper_bound()
+        assert upto is not None
+        after = None
+        while page := described.page(after, upto, 4):
+            found = [page.key(index) for index in range(len(page))]
+
+            assert described.keys(after, upto, 4) == found
+            assert described.keys(after, upto, 2, skip=1) == found[1:3]
+            after = page.through
+        assert described.keys(after, upto, 4) == []
+        assert described.last_size(upto) == [len(document) for document in described.last(upto)]
+
+
+def test_ahead(db: Database[Any]) -> None:
+    """A number of documents ahead is that many steps in the index, over all types, whatever the filter."""
+    db.c.insert_many({"_id": id_} for id_ in MIXED_IDS)
+    described = scan(db.c, {"nothing": 1}, fields=["a"])
+    everything = [key_of(document.raw) for document in raw_documents(db)]
+    upto = everything[-1]
+    for start, after in enumerate([None, *everything[:-2]]):
+        ahead = [described.ahead(after, upto, count) for count in range(1, len(everything) - start + 1)]
+
+        assert ahead == [*everything[start:-1], None]
+
+
+def test_in_a_transaction(db: Database[Any]) -> None:
+    """With a session everything is read as its transaction sees it: its own writes, and no later ones."""
+    db.c.insert_many({"_id": n, "a": 1} for n in range(4))
+    described = scan(db.c, {"a": 1})
+    upto = described.upper_bound()
+    assert upto is not None
+    with db.client.start_session() as session, session.start_transaction():
+        db.c.delete_one({"_id": 0}, session=session)
+        db.c.update_one({"_id": 3}, {"$set": {"b": "x" * 100}}, session=session)
+        db.c.delete_one({"_id": 1})
+
+        assert [found["_id"] for found in decoded(described.page(None, upto, 9, session=session))] == [1, 2]
+        assert described.keys(None, upto, 9, session=session) == [
+            key_of(bson.encode({"_id": n})) for n in (1, 2)
+        ]
+        assert len(described.sizes(None, upto, 9, session=session)) == 2
+        assert "b" in decoded(described.last(upto, session=session))[0]
+        assert "b" not in decoded(described.last(upto))[0]
+        assert [found["_id"] for found in decoded(described.page(None, upto, 9))] == [0, 2]
+
+
+def decoded(page: Page) -> list[Any]:
+    return [bson.decode(document) for document in page]
 
 
 def test_reply_cut_by_the_server(db: Database[Any]) -> None:

@@ -50,6 +50,55 @@ def test_arguments(make: Callable[[], Backfill], message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"on_error": "skip"}, ValueError, 'on_error is "stop" or "quarantine", not \'skip\''),
+        ({"on_error": None}, ValueError, 'on_error is "stop" or "quarantine", not None'),
+        (
+            {"quarantine_limit": 0},
+            ValueError,
+            "quarantine_limit is a number of documents, 1 or more, not 0",
+        ),
+        (
+            {"quarantine_limit": 0.5},
+            ValueError,
+            "quarantine_limit is a number of documents, 1 or more, not 0.5",
+        ),
+        (
+            {"quarantine_limit": True},
+            ValueError,
+            "quarantine_limit is a number of documents, 1 or more, not True",
+        ),
+        ({"throttle": 5}, TypeError, "throttle is a function without arguments, not a int"),
+    ],
+)
+def test_options(options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    """Options that mean nothing are refused where they are written, too."""
+    with pytest.raises(kind) as caught:
+        Backfill(READ, nothing, **options)
+
+    assert str(caught.value) == message
+
+
+def test_defaults() -> None:
+    """Unless asked for, a document that fails stops the run, and nothing is compared or throttled."""
+    backfill = Backfill(READ, nothing)
+
+    assert (backfill.on_error, backfill.quarantine_limit) == ("stop", 1_000)
+    assert (backfill.if_unchanged, backfill.throttle) == (False, None)
+
+
+def test_chosen() -> None:
+    """What was asked for is kept."""
+    backfill = Backfill(
+        READ, nothing, on_error="quarantine", quarantine_limit=1, if_unchanged=True, throttle=bool
+    )
+
+    assert (backfill.on_error, backfill.quarantine_limit) == ("quarantine", 1)
+    assert (backfill.if_unchanged, backfill.throttle) == (True, bool)
+
+
 def test_target() -> None:
     """Writes go to the scanned collection, or where into says."""
     assert Backfill(READ, nothing).target == DATABASE["a"]

@@ -12,6 +12,8 @@ from pymongo.logger import LogMessage
 from pymongo.message import _op_msg
 
 from chunkmigrate.chunks import COMMAND_BYTES, COMMAND_STATEMENTS, Chunk
+from chunkmigrate.records import Counts
+from tests.unit.making import key
 
 
 def statement(number: int, size: int = 0) -> bytes:
@@ -153,7 +155,7 @@ def test_counts() -> None:
     chunk = filled((0, "d.a", "update"), (0, "d.b", "update"), (1, "d.a", "update"))
     chunk.close("id 2", 0)
 
-    assert (chunk.read, chunk.written, chunk.skipped, chunk.writes) == (3, 2, 1, 3)
+    assert (chunk.counts, chunk.counts.skipped) == (Counts(read=3, written=2, writes=3), 1)
     assert chunk.size == sum(len(statement(number)) for number in range(3))
     assert [chunk.owner(number) for number in range(3)] == ["id 0", "id 1", "id 2"]
 
@@ -161,12 +163,15 @@ def test_counts() -> None:
 def test_empty() -> None:
     """An emptied chunk holds no statement and no _id any more, and its counts stay."""
     chunk = filled((0, "d.a", "update"), (1, "d.a", "update"))
-    before = (chunk.read, chunk.written, chunk.writes, chunk.size)
+    chunk.remember(0, (key(0), b"print"))
+    chunk.set_aside("d.q", statement(7), 1)
+    before = chunk.counts, chunk.size
     chunk.empty()
 
-    assert chunk.groups == []
-    assert (chunk._open, chunk._ids) == ({}, [])
-    assert (chunk.read, chunk.written, chunk.writes, chunk.size) == before == (2, 2, 2, chunk.size)
+    assert chunk.all_groups == []
+    assert (chunk._open, chunk._ids, chunk.prints) == ({}, [], [])
+    assert (chunk.counts, chunk.size) == before
+    assert before == (Counts(read=2, written=2, writes=2, quarantined=1), 3 * len(statement(0)))
 
 
 def test_nothing() -> None:
@@ -175,3 +180,100 @@ def test_nothing() -> None:
     chunk.close(1, 0)
 
     assert chunk.groups == []
+
+
+WRITES = [
+    (0, "d.a", "update"),
+    (0, "d.b", "insert"),
+    (1, "d.a", "update"),
+    (1, "d.a", "delete"),
+    (1, "d.c", "update"),
+    (2, "d.a", "update"),
+    (2, "d.a", "update"),
+    (3, "d.b", "insert"),
+]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_drop(number: int) -> None:
+    """The writes of one document are taken out; the others stay as they were, in order, with their owners."""
+    chunk, whole = filled(*WRITES), told(filled(*WRITES))
+    dropped = [place for place, (document, *_) in enumerate(WRITES) if document == number]
+    expected = []
+    for *name, numbers, owners in whole:
+        kept = [(one, owner) for one, owner in zip(numbers, owners, strict=True) if owner != number]
+        expected += [(*name, [one for one, _ in kept], [owner for _, owner in kept])] if kept else []
+
+    assert chunk.drop(number) == len(dropped)
+    assert told(chunk) == expected
+    assert chunk.writes == len(WRITES) - len(dropped)
+    assert chunk.size == chunk.writes * len(statement(0)) == sum(len(one.statements) for one in chunk.groups)
+    assert chunk.drop(number) == 0
+
+
+def test_drop_sizes() -> None:
+    """Statements of all sizes are taken out where they begin and end."""
+    chunk = Chunk(0, None)
+    for number, size in enumerate([0, 300, 5, 70_000, 1, 0]):
+        chunk.add("d.a", "update", statement(number, size))
+        chunk.close(number, 1)
+    for number in (3, 0, 4):
+        chunk.drop(number)
+
+    assert chunk.groups[0].statements == statement(1, 300) + statement(2, 5) + statement(5)
+    assert (chunk.size, chunk.writes) == (len(chunk.groups[0].statements), 3)
+
+
+def test_after_drop() -> None:
+    """Writing goes on after a document was taken out, in the same command while there is one."""
+    chunk = filled((0, "d.a", "update"))
+    for number in range(1, 9):
+        chunk.add("d.a", "update", statement(number))
+        chunk.drop(number)
+        chunk.close(number, 0)
+    chunk.add("d.a", "update", statement(9))
+    chunk.close(9, 1)
+
+    assert told(chunk) == [("d", "update", "a", [0, 9], [0, 9])]
+    chunk.drop(0)
+    chunk.drop(9)
+    assert chunk.groups == []
+    chunk.add("d.a", "update", statement(4), 4)
+    assert told(chunk) == [("d", "update", "a", [4], [4])]
+
+
+def test_after_drop_kind() -> None:
+    """A write behind a taken out one of another kind does not overtake those that are left."""
+    chunk = filled((0, "d.a", "update"), (1, "d.a", "delete"))
+    chunk.drop(1)
+    chunk.add("d.a", "insert", statement(7))
+
+    assert told(chunk) == [("d", "update", "a", [0], [0]), ("d", "insert", "a", [7], [2])]
+
+
+def test_set_aside() -> None:
+    """What goes into quarantine is one more command, behind all others, with the owner of each statement."""
+    chunk = filled((0, "d.a", "update"), (2, "d.b", "update"))
+    chunk.set_aside("d.q", statement(8), 5)
+    chunk.set_aside("d.q", statement(9), 1)
+    *groups, last = chunk.all_groups
+
+    assert groups == chunk.groups
+    assert (last.namespace, last.kind, last.owners) == ("d.q", "update", [5, 1])
+    assert last.statements == statement(8) + statement(9)
+    assert (chunk.quarantined, chunk.writes, chunk.size) == (2, 2, 4 * len(statement(0)))
+
+
+def test_prints() -> None:
+    """Each print stands at its document's number; one that was set aside, or has none, stands for none."""
+    prints = [(key(number), bytes([number])) for number in range(6)]
+    chunk = Chunk(0, None)
+    chunk.remember(0, prints[0])
+    chunk.set_aside("d.q", statement(1), 1)
+    chunk.remember(1, prints[1])
+    chunk.remember(4, prints[4])
+    chunk.set_aside("d.q", statement(4), 4)
+    chunk.set_aside("d.q", statement(5), 5)
+    chunk.remember(5, prints[5])
+
+    assert chunk.prints == [prints[0], None, None, None, None, None]

@@ -95,12 +95,16 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli"}),
-        ("rich", {"cli", "progress", "demo"}),
-        ("chunkmigrate.mongod", {"cli", "demo", "runner"}),
+        ("typer", {"cli", "options", "verbs"}),
+        ("rich", {"progress", "demo"}),
+        ("chunkmigrate.mongod", {"opening", "demo", "runner"}),
         ("chunkmigrate.cli", {"__main__"}),
-        ("chunkmigrate.pages", {"scan", "pipeline"}),
-        ("chunkmigrate.raw", {"pages", "scan", "checkpoint", "frontier", "chunks", "building", "runner"}),
+        ("chunkmigrate.verbs", {"cli"}),
+        ("chunkmigrate.opening", {"cli", "verbs"}),
+        ("chunkmigrate.lease_record", {"lease", "control", "verbs", "ledger"}),
+        ("chunkmigrate.control", {"verbs"}),
+        ("chunkmigrate.pages", {"scan", "documents"}),
+        ("chunkmigrate.raw", {"pages", "scan", "records", "quarantine", "unchanged", "runner"}),
     ],
 )
 def test_importers(imported: str, importers: set[str]) -> None:
@@ -114,7 +118,7 @@ def test_importers(imported: str, importers: set[str]) -> None:
     assert found <= importers
 
 
-PURE = ["sizing", "frontier", "units", "raw", "pages", "errors"]
+PURE = ["sizing", "frontier", "units", "raw", "records", "pacing", "errors"]
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -14,6 +14,7 @@ from bson import DBRef, Decimal128, Int64, ObjectId, Regex
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from chunkmigrate.errors import UndecodableError
 from chunkmigrate.pages import (
@@ -25,6 +26,8 @@ from chunkmigrate.pages import (
     PageReader,
 )
 from chunkmigrate.raw import enclosed, ends, key_of
+from chunkmigrate.retry import Retry
+from chunkmigrate.windows import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,16 +217,31 @@ class Stored:
 
     stored: list[int]
     gone: bool = False
+    end: int = 0
+    failing: list[Exception] = field(default_factory=list)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     def page(self, after: Key | None, _upto: Key, limit: int) -> Page:
         self.asked.append(("page", limit))
+        if self.failing:
+            raise self.failing.pop()
         numbers = [] if self.gone else self._behind(after)[:limit]
         return page_of([bson.encode({"_id": n, "pad": bytes(self.stored[n])}) for n in numbers])
 
     def last(self, upto: Key) -> Page:
         self.asked.append(("last", upto))
-        return page_of([bson.encode({"_id": len(self.stored)})])
+        return page_of([self._end()])
+
+    def last_size(self, upto: Key) -> list[int]:
+        self.asked.append(("last size", upto))
+        return [len(self._end())]
+
+    def _end(self) -> bytes:
+        return bson.encode({"_id": len(self.stored), "pad": bytes(self.end)})
+
+    def keys(self, after: Key | None, _upto: Key, limit: int) -> list[Key]:
+        self.asked.append(("keys", limit))
+        return [key(number) for number in self._behind(after)[:limit]]
 
     def sizes(self, after: Key | None, _upto: Key, limit: int) -> list[int]:
         self.asked.append(("sizes", limit))
@@ -339,3 +357,43 @@ def test_expected() -> None:
     assert scan.asked == [("sizes", FIRST_DOCUMENTS), ("page", 4)]
     assert reader.expected(page.through, 5_000, measured=False) == 5_000
     assert reader.expected(page.through, 5_000, measured=True) == 4 * each
+
+
+def test_pass_over() -> None:
+    """A document may be passed over without being read: its size is forgotten, and reading goes on behind."""
+    scan = Stored([1_000, 50_000, 1_000, 1_000])
+    reader = PageReader(scan, key(4))  # type: ignore[arg-type]
+    page = reader.read(None, 5_000, measured=True)
+    expected = reader.expected(page.through, 5_000, measured=True)
+    passed = reader.pass_over(page.through)
+
+    assert expected > 50_000
+    assert passed == key(1)
+    assert reader.expected(passed, 5_000, measured=True) == 2 * len(page.document(0))
+    assert [number["_id"] for number in reader.read(passed, 5_000, measured=True).decoded(PLAIN)] == [2, 3]
+    assert [what for what, _ in scan.asked].count("sizes") == 1
+
+
+def test_pass_over_the_last() -> None:
+    """The document at the bound is measured before it is read, and passed over, as any other."""
+    scan = Stored([], end=50_000)
+    reader = PageReader(scan, key(0))  # type: ignore[arg-type]
+
+    assert reader.expected(None, 5_000, measured=True) > 50_000
+    assert reader.pass_over(None) == key(0)
+    assert reader.expected(key(0), 5_000, measured=True) == 0
+    assert "page" not in [what for what, _ in scan.asked]
+
+
+def test_retried() -> None:
+    """What is read goes through the retry that was given; a stop while it waits ends the reading."""
+    scan = Stored([10] * 5, failing=[AutoReconnect("no"), AutoReconnect("no")])
+    said: list[PyMongoError] = []
+    retry = Retry(sleep=lambda _: None, noticed=lambda error, _: said.append(error))
+    page = PageReader(scan, key(5), retry).read(None, 1_000, measured=False)  # type: ignore[arg-type]
+
+    assert (len(page), len(said), scan.failing) == (5, 2, [])
+    scan.failing = [AutoReconnect("no")]
+    with pytest.raises(Interrupted) as caught:
+        PageReader(scan, key(5), Retry(stopped=lambda: True)).read(key(2), 1_000, measured=False)  # type: ignore[arg-type]
+    assert caught.value.through == key(2)

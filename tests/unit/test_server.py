@@ -25,7 +25,7 @@ from chunkmigrate.errors import (
     ServerError,
     UnreachableError,
 )
-from chunkmigrate.server import connect, explained, redacted
+from chunkmigrate.server import _client, connect, explained, redacted
 
 SAFE = "What is committed is safe; run again to continue."
 
@@ -117,8 +117,20 @@ def test_no_uri(uri: str) -> None:
     assert isinstance(caught.value.__cause__, PyMongoError | ValueError)
 
 
-REFUSED = "MongoDB refused access: no. Check the user, its password and its roles."
-LOST = "The connection to MongoDB was lost: no. What is committed is safe; run again to continue."
+REFUSED = f"MongoDB refused access: no. Check the user, its password and its roles. {SAFE}"
+LOST = f"The connection to MongoDB was lost: no. {SAFE}"
+FAILED = f"MongoDB failed: no. {SAFE}"
+FULL = f"The disk of the MongoDB server is full: %s. Give it room. {SAFE}"
+PRIMARY = f"The replica set has no primary that takes writes: %s. Has it a majority of its members? {SAFE}"
+SLOW = f"%s in time: no. Is it locked (fsyncLock), overloaded, or without a majority of its members? {SAFE}"
+LATE, UNDONE = SLOW % "MongoDB did not answer", SLOW % "MongoDB did not do it"
+BUSY = f"Other work on the same documents always came first: no. Let there be less of it at a time. {SAFE}"
+NOBODY = (
+    f"No MongoDB server answered at mongodb://ann:***@h: l:1: refused. Is it running and reachable? {SAFE}"
+)
+NOT_AUTHORIZED = (
+    'not authorized on shop to execute command { update: "c", updates: [ { q: {}, u: {\n"iban": 1 } } ] }'
+)
 
 
 @pytest.mark.parametrize(
@@ -127,22 +139,53 @@ LOST = "The connection to MongoDB was lost: no. What is committed is safe; run a
         (
             ServerSelectionTimeoutError("l:1: refused (configured timeouts: x), Timeout: 10s, Topology"),
             UnreachableError,
-            "No MongoDB server answered at mongodb://ann:***@h: l:1: refused. Is it running and reachable?",
+            NOBODY,
+        ),
+        (
+            ServerSelectionTimeoutError("No primary available for writes, Timeout: 10s, Topology"),
+            UnreachableError,
+            PRIMARY % "No primary available for writes",
+        ),
+        (
+            ServerSelectionTimeoutError('No replica set members match selector "Primary()", Timeout: 1s'),
+            UnreachableError,
+            PRIMARY % 'No replica set members match selector "Primary()"',
         ),
         (OperationFailure("no", 13), AccessDeniedError, REFUSED),
+        (
+            OperationFailure(NOT_AUTHORIZED, 13),
+            AccessDeniedError,
+            REFUSED.replace("no.", "not authorized on shop to execute command update."),
+        ),
         (OperationFailure("no.", 18), AccessDeniedError, REFUSED),
         (OperationFailure("no, full error: {'secret': 1}", 8000), AccessDeniedError, REFUSED),
+        (
+            OperationFailure("you are over your space quota, using 513 MB of 512 MB", 8000),
+            ServerError,
+            FULL % "you are over your space quota, using 513 MB of 512 MB",
+        ),
+        (OperationFailure("no", 14031), ServerError, FULL % "no"),
+        (
+            OperationFailure("28: No space left on device", 1),
+            ServerError,
+            FULL % "28: No space left on device",
+        ),
         (AutoReconnect("no"), UnreachableError, LOST),
-        (NetworkTimeout("no (configured timeouts: socketTimeoutMS: 1ms)"), UnreachableError, LOST),
-        (NotPrimaryError("no"), UnreachableError, LOST),
-        (OperationFailure("no", 11600), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (OperationFailure("no"), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (ExecutionTimeout("no", 50), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (CursorNotFound("no", 43), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (WTimeoutError("no", 64), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (InvalidOperation("no"), ServerError, f"MongoDB failed: no. {SAFE}"),
-        (ConfigurationError("no for s3cret"), ServerError, f"MongoDB failed: no for ***. {SAFE}"),
-        (BulkWriteError({}), ServerError, f"MongoDB failed: batch op errors occurred. {SAFE}"),
+        (NetworkTimeout("no (configured timeouts: socketTimeoutMS: 1ms)"), UnreachableError, LATE),
+        (NotPrimaryError("no", {"code": 10107}), UnreachableError, PRIMARY % "no"),
+        (NotPrimaryError("no"), UnreachableError, PRIMARY % "no"),
+        (NotPrimaryError("no", {"code": 91}), UnreachableError, LOST),
+        (NotPrimaryError("no", {"code": 11600}), UnreachableError, LOST),
+        (OperationFailure("no", 24), ServerError, UNDONE),
+        (OperationFailure("no", 50), ServerError, UNDONE),
+        (ExecutionTimeout("no", 50), ServerError, UNDONE),
+        (WTimeoutError("no", 64), ServerError, UNDONE),
+        (OperationFailure("no", 112), ServerError, BUSY),
+        (OperationFailure("no"), ServerError, FAILED),
+        (CursorNotFound("no", 43), ServerError, FAILED),
+        (InvalidOperation("no"), ServerError, FAILED),
+        (ConfigurationError("no for s3cret"), ServerError, FAILED.replace("no.", "no for ***.")),
+        (BulkWriteError({}), ServerError, FAILED.replace("no.", "batch op errors occurred.")),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, PyMongoError) else "",
 )
@@ -158,4 +201,22 @@ def test_nobody_known() -> None:
     """Without a connection string at hand the sentence speaks of the server."""
     found = explained(ServerSelectionTimeoutError("refused"))
 
-    assert str(found) == "No MongoDB server answered at the server: refused. Is it running and reachable?"
+    assert str(found).startswith("No MongoDB server answered at the server: refused. Is it running")
+
+
+def test_tried_for_long() -> None:
+    """The sentence says for how long it was tried again, where it was."""
+    error = AutoReconnect("no")
+    error.add_note("It was tried again for 59.5 s.")
+
+    assert str(explained(error)) == LOST.replace("no.", "no. It was tried again for 59.5 s.")
+
+
+def test_timeouts() -> None:
+    """A connection is given up after five seconds, unless the connection string says otherwise."""
+    for options, seconds in (("", 5.0), ("?connectTimeoutMS=1500", 1.5)):
+        with _client(f"mongodb://127.0.0.1:1/{options}") as client:
+            assert client.options.pool_options.connect_timeout == seconds
+            # An author's own work, an index for one, may take as long as it takes.
+            assert client.options.pool_options.socket_timeout is None
+            assert client.options.timeout is None

@@ -21,11 +21,12 @@ def project(folder: Path, text: str) -> None:
 
 
 def test_defaults(tmp_path: Path) -> None:
-    """With nothing said there is no server, no limit of one's own, two writers and the folder migrations."""
+    """With nothing said there is no server, no limit, and there are two writers and the folder migrations."""
     found = resolve({}, {}, tmp_path)
 
     assert (found.uri, found.database, found.memory, found.request) == (None, None, None, None)
     assert (found.folder, found.writers) == (tmp_path / "migrations", WRITERS)
+    assert found.max_rate is None
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_defaults(tmp_path: Path) -> None:
         ("database", "CHUNKMIGRATE_DATABASE", ("f", "e", "p"), None),
         ("memory", "CHUNKMIGRATE_MEMORY", ("1Mi", "2Mi", "3Mi"), (MI, 2 * MI, 3 * MI)),
         ("writers", "CHUNKMIGRATE_WRITERS", (1, "3", 4), (1, 3, 4)),
+        ("max_rate", "CHUNKMIGRATE_MAX_RATE", (0.5, "2e3", 4), (0.5, 2000.0, 4.0)),
         ("dir", "CHUNKMIGRATE_DIR", ("f", "e", "p"), None),
     ],
 )
@@ -75,6 +77,17 @@ def test_writers(tmp_path: Path, writers: Any) -> None:
     assert str(caught.value) == f"{writers} is not a number of writers; there may be 1 to 4."
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "fast", "nan", "inf", "1,000", "5/s", "", 0, -0.5])
+def test_max_rate(tmp_path: Path, rate: Any) -> None:
+    """A rate that is no positive number of documents a second is refused with one that would do."""
+    with pytest.raises(InvalidSettingError) as caught:
+        resolve({"max_rate": rate}, {}, tmp_path)
+
+    assert str(caught.value) == (
+        f"{rate} is not a rate; write a number of documents a second above 0, such as 500."
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "text", "message"),
     [
@@ -90,6 +103,9 @@ def test_writers(tmp_path: Path, writers: Any) -> None:
         ),
         ({}, {}, "writers = 2.5", "2.5 is not a number of writers; there may be 1 to 4."),
         ({}, {}, "writers = true", "True is not a number of writers; there may be 1 to 4."),
+        ({}, {}, "max_rate = 0", "0 is not a rate; write a number of documents a second above 0"),
+        ({}, {}, "max_rate = true", "True is not a rate; write a number of documents a second above 0"),
+        ({}, {"CHUNKMIGRATE_MAX_RATE": "x"}, "", "x is not a rate; write a number of documents a second"),
         ({}, {}, "writers = [1]", "[1] is not a number of writers; there may be 1 to 4."),
         ({}, {}, "uri = 5", "PYPROJECT: the setting uri is a text in quotes, not 5."),
         ({}, {}, "database = ['a']", "PYPROJECT: the setting database is a text in quotes, not ['a']."),
@@ -98,7 +114,7 @@ def test_writers(tmp_path: Path, writers: Any) -> None:
             {},
             {},
             "uris = 'x'\nzoo = 1",
-            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, memory, uri, writers.",
+            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, max_rate, memory, uri",
         ),
         ({}, {}, "uri = ", "PYPROJECT cannot be read: "),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -14,8 +15,11 @@ ROOMS = [0, 1, 64 * KIB, MIB, 8 * MIB, 20 * MIB, 36 * MIB, 64 * MIB, 512 * MIB, 
 WRITERS = [1, 2, 3, 4]
 
 
-def of(chunk: int, page: int) -> Sizes:
-    return Sizes(chunk_bytes=chunk, page_bytes=page)
+FULL = Sizes(chunk_bytes=4 * MIB, page_bytes=2 * MIB)
+
+
+def of(chunk: int, page: int, documents: int = 1_000) -> Sizes:
+    return Sizes(chunk_bytes=chunk, page_bytes=page, chunk_documents=documents)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_headroom(baseline: int, budget: int, guard: int, room: int) -> None:
 )
 def test_ceiling_and_start(room: int, writers: int, top: Sizes, first: Sizes) -> None:
     """The largest sizes follow from room and writers; a run starts with a quarter of the chunk."""
-    assert sizing.ceiling(room, writers) == top
+    assert sizing.ceiling(room, writers) == replace(top, full_bytes=top.chunk_bytes)
     assert sizing.start(room, writers) == first
 
 
@@ -75,11 +79,19 @@ def test_ceiling_and_start(room: int, writers: int, top: Sizes, first: Sizes) ->
         (of(1, 1), Zone.HOLD, of(16 * KIB, 64 * KIB)),
         (of(MIB, 256 * KIB), Zone.SHRINK, of(MIB // 2, 128 * KIB)),
         (of(17 * KIB, 65 * KIB), Zone.SHRINK, of(16 * KIB, 64 * KIB)),
-        (of(4 * MIB, MIB), Zone.STOP, of(16 * KIB, 64 * KIB)),
+        (of(16 * KIB, 64 * KIB), Zone.SHRINK, of(16 * KIB, 64 * KIB, 500)),
+        (of(16 * KIB, 64 * KIB, 1), Zone.SHRINK, of(16 * KIB, 64 * KIB, 1)),
+        (of(16 * KIB, 64 * KIB, 1), Zone.HOLD, of(16 * KIB, 64 * KIB, 2)),
+        (of(16 * KIB, 64 * KIB, 1), Zone.GROW, of(24 * KIB, 96 * KIB, 2)),
+        (of(16 * KIB, 64 * KIB, 100), Zone.GROW, of(24 * KIB, 96 * KIB, 150)),
+        (of(4 * MIB, MIB), Zone.STOP, of(16 * KIB, 64 * KIB, 1)),
     ],
 )
 def test_following(sizes: Sizes, zone: Zone, expected: Sizes) -> None:
-    """The next sizes are half again, the same, half, or the least, between floor and ceiling."""
+    """The next sizes are half again, the same, half, or the least, between floor and ceiling.
+
+    Documents become fewer only once a chunk cannot have fewer bytes.
+    """
     assert sizing.following(sizes, zone, of(4 * MIB, MIB)) == expected
 
 
@@ -128,20 +140,112 @@ def test_bounds(room: int, writers: int) -> None:
 
         assert 16 * KIB <= sizes.chunk_bytes <= top.chunk_bytes <= 4 * MIB
         assert 64 * KIB <= sizes.page_bytes <= top.page_bytes <= 2 * MIB
+        assert 1 <= sizes.chunk_documents <= 1_000
+        assert sizes.chunk_documents <= max(before.chunk_documents + 1, 1.5 * before.chunk_documents)
         assert sizes.chunk_bytes <= 1.5 * before.chunk_bytes
         assert sizes.page_bytes <= 1.5 * before.page_bytes
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_pressure_reaches_the_floor(room: int) -> None:
-    """Under lasting pressure sizes are at the floor within ten chunks, and calm brings the ceiling back."""
+    """Under lasting pressure bytes are at the floor within ten chunks, documents within ten more; calm
+    brings both back.
+    """
     top = sizing.ceiling(room, 2)
     sizes = top
     for _ in range(10):
         sizes = sizing.following(sizes, Zone.SHRINK, top)
     floor = sizes
+    for _ in range(10):
+        sizes = sizing.following(sizes, Zone.SHRINK, top)
+    least = sizes
     for _ in range(20):
         sizes = sizing.following(sizes, Zone.GROW, top)
 
-    assert floor == of(16 * KIB, 64 * KIB)
+    assert (floor.chunk_bytes, floor.page_bytes) == (16 * KIB, 64 * KIB)
+    assert least == replace(of(16 * KIB, 64 * KIB, 1), full_bytes=top.chunk_bytes)
+    assert least.least
     assert sizes == top
+
+
+@pytest.mark.parametrize(
+    ("sizes", "least"),
+    [
+        (of(16 * KIB, 64 * KIB, 1), True),
+        (of(16 * KIB, 2 * MIB, 1), True),
+        (of(16 * KIB, 64 * KIB, 2), False),
+        (of(16 * KIB + 1, 64 * KIB, 1), False),
+    ],
+)
+def test_least(sizes: Sizes, least: bool) -> None:  # noqa: FBT001 - a table's expectation
+    """There is nothing left to shrink once a chunk has one document and the fewest bytes."""
+    assert sizes.least is least
+
+
+def test_after_death() -> None:
+    """After a death sizes are a quarter of what they were, and known to be so."""
+    expected = of(MIB, 2 * MIB, 250)
+
+    assert sizing.after_death(FULL, progressed=False) == replace(expected, slow=True)
+    assert sizing.after_death(FULL, progressed=True) == replace(expected, slow=True)
+
+
+def test_deaths_in_a_row() -> None:
+    """Deaths add up where nothing was gained in between: six are enough for chunks of one document."""
+    documents, sizes = [], FULL
+    for _ in range(7):
+        sizes = sizing.after_death(sizes, progressed=False)
+        documents.append(sizes.chunk_documents)
+
+    assert documents == [250, 62, 15, 3, 1, 1, 1]
+    assert sizes.least
+
+
+@pytest.mark.parametrize("chunks", range(0, 30, 5))
+def test_deaths_apart(chunks: int) -> None:
+    """A death after progress starts at a quarter of the whole again, however far sizes had come back."""
+    once = sizes = sizing.after_death(FULL, progressed=False)
+    for _ in range(chunks):
+        sizes = sizing.following(sizes, Zone.GROW, FULL)
+
+    assert sizing.after_death(sizes, progressed=True) == once
+
+
+def test_recovery() -> None:
+    """After a death sizes come back to the whole in about thirty clean chunks, never by more than a
+    twentieth, and then grow as fast as before.
+    """
+    sizes, chunks = sizing.after_death(FULL, progressed=False), 0
+    while sizes.slow:
+        before, sizes, chunks = sizes, sizing.following(sizes, Zone.GROW, FULL), chunks + 1
+        assert before.chunk_bytes <= sizes.chunk_bytes <= 1.05 * before.chunk_bytes
+        assert before.chunk_documents < sizes.chunk_documents <= 1.05 * before.chunk_documents
+    smaller = sizing.following(sizes, Zone.SHRINK, FULL)
+
+    assert 27 <= chunks <= 33
+    assert sizes == FULL
+    assert sizing.following(smaller, Zone.GROW, FULL).chunk_bytes == smaller.chunk_bytes * 1.5
+
+
+@pytest.mark.parametrize("zone", [Zone.HOLD, Zone.SHRINK, Zone.STOP])
+def test_stays_slow(zone: Zone) -> None:
+    """Chunks that are not clean bring no bytes back, and a run stays slow through them; documents come back
+    where memory holds.
+    """
+    died = sizing.after_death(FULL, progressed=False)
+    sizes = sizing.following(died, zone, FULL)
+
+    assert sizes.slow
+    assert sizes.chunk_bytes <= died.chunk_bytes
+    assert (sizes.chunk_documents > died.chunk_documents) is (zone is Zone.HOLD)
+
+
+@pytest.mark.parametrize(
+    ("documents", "size", "expected"),
+    [(500, 4 * MIB, of(4 * MIB, 2 * MIB, 500)), (0, 0, of(16 * KIB, 2 * MIB, 1))],
+)
+def test_fewer(documents: int, size: int, expected: Sizes) -> None:
+    """A run may be told how many documents and bytes to go on with; it comes back slowly from there."""
+    sizes = sizing.fewer(replace(FULL, expansion=7.0), documents, size)
+
+    assert sizes == replace(expected, expansion=7.0, slow=True)

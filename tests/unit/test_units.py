@@ -8,7 +8,7 @@ import pytest
 
 from chunkmigrate import units
 from chunkmigrate.errors import InvalidSettingError
-from chunkmigrate.units import GI, MI, format_bytes, format_duration, parse_bytes, quantity
+from chunkmigrate.units import GI, MI, format_bytes, format_duration, parse_bytes, parse_duration, quantity
 
 MEGABYTES = "write 512Mi (or 512M for decimal megabytes)"
 
@@ -141,6 +141,52 @@ def test_bytes_for_kubernetes(size: int, expected: str) -> None:
 def test_duration(seconds: float, expected: str) -> None:
     """Durations are shown in two units at most, and rounding never shows sixty of anything."""
     assert format_duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("30s", 30),
+        ("5m", 300),
+        ("2h", 7_200),
+        ("1h30m", 5_400),
+        ("1m5s", 65),
+        ("1h0m1s", 3_601),
+        ("1.5h", 5_400),
+        ("0.25s", 0.25),
+    ],
+)
+def test_duration_read(text: str, seconds: float) -> None:
+    """A duration is read as Kubernetes' tools write it."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("300", "300 is not a duration; write 300s"),
+        ("5min", "5min is not a duration; write 5m"),
+        ("5M", "5M is not a duration; write 5m"),
+        ("5 minutes", "'5 minutes' is not a duration; write 5m"),
+        ("10 sec", "'10 sec' is not a duration; write 10s"),
+        ("1 hour", "'1 hour' is not a duration; write 1h"),
+        ("5m\n", "'5m\\n' is not a duration; write 5m"),
+        ("", "'' is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("500ms", "500ms is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("-5m", "-5m is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("5s1m", "5s1m is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("1e9s", "1e9s is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("inf", "inf is not a duration; write a number followed by h, m or s, such as 5m"),
+        ("٣m", "٣m is not a duration; write a number followed by h, m or s, such as 5m"),
+    ],
+)
+def test_duration_refused(text: str, message: str) -> None:
+    """What is no duration is refused, with the spelling that was probably meant."""
+    with pytest.raises(InvalidSettingError) as caught:
+        parse_duration(text)
+    assert str(caught.value) == message
 
 
 def test_examples() -> None:

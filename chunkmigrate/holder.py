@@ -1,0 +1,180 @@
+"""Holder: who holds a lease, and whether that process still lives where we can know it.
+
+Only what can be proved is said: of a process on another machine, in another container, or stopped, nothing is
+known. What follows from it for a lease is ``lease``'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path("/")
+
+# What /proc/<pid>/stat says of a process that has ended and of one that is held, by a signal or a debugger.
+_ENDED, _HALTED = "ZXx", "Tt"
+
+
+class Liveness(Enum):
+    """What is known of a process."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """One process that holds a lease, or held it. What is not known of it is empty.
+
+    ``token`` is random and made for one attempt: names, addresses and process ids are all used again.
+    ``started`` is when the process started, as the system counts it; ``boot`` the machine's boot; and
+    ``namespaces`` those in which ``pid`` and ``started`` mean something.
+    """
+
+    token: str
+    pod: str = ""
+    pod_uid: str = ""
+    node: str = ""
+    host: str = ""
+    pid: int = 0
+    started: str = ""
+    boot: str = ""
+    namespaces: str = ""
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Holder:
+        """Return a stored holder; what another version stored besides is left out."""
+        known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
+        return cls(**known)
+
+    def document(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return asdict(self)
+
+    def shown(self) -> str:
+        """Return the name people know it by: ``pod migrate-x7k2p on node-3 (pid 1)``."""
+        where = f"pod {self.pod}" if self.pod else f"host {self.host}"
+        node = f" on {self.node}" if self.pod and self.node else ""
+        return f"{where}{node} (pid {self.pid})"
+
+
+def this_process(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Holder:
+    """Return this process as a holder, under a new token.
+
+    The pod is ``CHUNKMIGRATE_POD``, or inside Kubernetes the name of the host, which is the pod's there;
+    ``CHUNKMIGRATE_POD_UID`` and ``CHUNKMIGRATE_NODE`` complete it.
+    """
+    host = socket.gethostname()
+    in_pod = "KUBERNETES_SERVICE_HOST" in environment
+    started, boot = _started(root)
+    return Holder(
+        token=secrets.token_hex(8),
+        pod=environment.get("CHUNKMIGRATE_POD") or (in_pod and environment.get("HOSTNAME", host)) or "",
+        pod_uid=environment.get("CHUNKMIGRATE_POD_UID", ""),
+        node=environment.get("CHUNKMIGRATE_NODE", ""),
+        host=host,
+        pid=os.getpid(),
+        started=started,
+        boot=boot,
+        namespaces=_namespaces(root),
+    )
+
+
+def liveness(other: Holder, me: Holder, root: Path = ROOT) -> Liveness:
+    """Say whether ``other`` still runs, as far as ``me`` can prove it.
+
+    A host's name is used again by a container that is restarted, cloned machines share the boot's identity,
+    and the first process namespace has the same number on every machine. Only where all of them are equal
+    does a process id mean the same process. A namespace's number is given away again only when the last
+    process in it has ended, so a number that is used again proves nothing wrong.
+    """
+    if not me.boot or not me.started or not other.started:
+        return Liveness.UNKNOWN
+    if (other.boot, other.host, other.namespaces) != (me.boot, me.host, me.namespaces):
+        return Liveness.UNKNOWN
+    if not (root / "proc/self/stat").exists():
+        return _elsewhere(other)
+    return _in_proc(other, root) if me.namespaces else Liveness.UNKNOWN
+
+
+def _in_proc(other: Holder, root: Path) -> Liveness:
+    try:
+        state, started = _stat(root / f"proc/{other.pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        # Where /proc is mounted with hidepid, other users' processes are missing from it.
+        return Liveness.DEAD if _gone(other.pid) else Liveness.UNKNOWN
+    except (OSError, ValueError, IndexError):
+        return Liveness.UNKNOWN
+    if started != other.started or state in _ENDED:
+        return Liveness.DEAD
+    return Liveness.UNKNOWN if state in _HALTED else Liveness.ALIVE
+
+
+def _elsewhere(other: Holder) -> Liveness:
+    """Ask psutil, where there is no /proc."""
+    import psutil
+
+    try:
+        process = psutil.Process(other.pid)
+        started, status = str(process.create_time()), process.status()
+    except psutil.NoSuchProcess:
+        return Liveness.DEAD
+    except (psutil.Error, OSError):
+        return Liveness.UNKNOWN
+    if started != other.started or status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        return Liveness.DEAD
+    halted = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return Liveness.UNKNOWN if halted else Liveness.ALIVE
+
+
+def _started(root: Path) -> tuple[str, str]:
+    """Return when this process started, and which boot of which machine that is counted from."""
+    if (root / "proc/self/stat").exists():
+        try:
+            return _stat(root / "proc/self/stat")[1], _text(root / "proc/sys/kernel/random/boot_id")
+        except (OSError, ValueError, IndexError):
+            return "", ""
+    import psutil
+
+    return str(psutil.Process().create_time()), str(psutil.boot_time())
+
+
+def _stat(path: Path) -> tuple[str, str]:
+    """Return a process's state and its start in clock ticks. Its name may hold spaces and brackets."""
+    values = path.read_text("ascii", "replace").rpartition(")")[2].split()
+    return values[0], values[19]
+
+
+def _namespaces(root: Path) -> str:
+    # A start is counted from the boot as the time namespace sees it. Kernels before 5.6 have none.
+    return " ".join(filter(None, (_link(root / f"proc/self/ns/{kind}") for kind in ("pid", "time"))))
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+def _text(path: Path) -> str:
+    return path.read_text("ascii").strip()
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

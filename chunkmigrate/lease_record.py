@@ -1,0 +1,250 @@
+"""The lease's record: one document per migration, and each change of it one update on the server's clock.
+
+It is kept for ever, so that no generation is ever given twice. When to ask, to renew and to give up is
+``lease``'s business; what an operator may do with it is ``control``'s.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from chunkmigrate.holder import Holder
+from chunkmigrate.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo.client_session import ClientSession
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+COLLECTION = "chunkmigrate_leases"
+
+_NOBODY: dict[str, Any] = {"generation": 0, "holder": None, "released": True, "asked": None, "former": None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What an operator asked of a run: ``what`` is pause or cancel."""
+
+    what: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Former:
+    """Who held a lease and never gave it back; ``shown`` is the name people know it by."""
+
+    pod: str
+    host: str
+    pid: int
+    shown: str
+    since: datetime
+    renewed: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseRecord:
+    """The record as the server had it at ``now``, which is the server's time."""
+
+    migration: str
+    generation: int
+    holder: Holder | None
+    since: datetime
+    renewed: datetime
+    until: datetime
+    released: bool
+    asked: Asked | None
+    former: Former | None
+    now: datetime
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody has the lease, and it has not run out."""
+        return self.holder is not None and not self.released and self.until > self.now
+
+    @property
+    def token(self) -> str:
+        """Whose lease it is, or was; empty where an operator took it away."""
+        return self.holder.token if self.holder else ""
+
+    @property
+    def seconds(self) -> float:
+        """How long a renewal lasts."""
+        return (self.until - self.renewed).total_seconds()
+
+    def shown(self) -> str:
+        """Return who holds it and since when: ``pod x on node-3 (pid 1) since 09:41:07 UTC, last ...``."""
+        day = "" if self.since.date() == self.now.date() else "%Y-%m-%d "
+        age = (self.now - self.renewed).total_seconds()
+        ago = format_duration(age) if age >= 60 else f"{age:.0f} s"
+        who = self.holder.shown() if self.holder else "nobody"
+        return f"{who} since {self.since:{day}%H:%M:%S} UTC, last renewed {ago} ago"
+
+
+def look(database: Database[Any], migration: str) -> LeaseRecord | None:
+    """Return the record; None where the migration never had one. Reads only."""
+    found = database[COLLECTION].aggregate([{"$match": {"_id": migration}}, {"$set": {"now": "$$NOW"}}])
+    return next(map(_record, found), None)
+
+
+def present(database: Database[Any], migration: str) -> LeaseRecord:
+    """Return the record, which is made where there is none: nobody's.
+
+    It is not made where it is claimed, for an upsert may not ask for the server's time.
+    """
+    while (found := look(database, migration)) is None:
+        with suppress(DuplicateKeyError):  # made by somebody else in this moment
+            database[COLLECTION].update_one({"_id": migration}, {"$setOnInsert": _NOBODY}, upsert=True)
+    return found
+
+
+def claim(
+    collection: Collection[Any],
+    migration: str,
+    holder: Holder,
+    seconds: float,
+    *,
+    over: LeaseRecord | None = None,
+    session: ClientSession | None = None,
+) -> LeaseRecord | None:
+    """Take the lease if it is free, or still as ``over`` shows it; None where somebody else has it."""
+    free: list[Any] = [{"$lte": ["$until", "$$NOW"]}, "$released", {"$eq": ["$holder.token", holder.token]}]
+    if over:
+        same = {"$eq": ["$holder.token", over.token]}, {"$eq": ["$renewed", over.renewed]}
+        free.append({"$and": [*same]})
+    claimed = {
+        "generation": {"$add": ["$generation", 1]},
+        "holder": {"$literal": holder.document()},
+        "since": "$$NOW",
+        "released": False,
+        "former": _former(holder.token),
+    }
+    ours = {"_id": migration, "$expr": {"$or": free}}
+    return _updated(collection, ours, claimed | _renewed(seconds), session)
+
+
+def renew(
+    collection: Collection[Any],
+    migration: str,
+    token: str,
+    seconds: float,
+    *,
+    advance: bool = False,
+    session: ClientSession | None = None,
+) -> LeaseRecord | None:
+    """Renew the lease, and raise its generation with ``advance``; None where it is not ours any more.
+
+    One that has run out is renewed as well while nobody else took it.
+    """
+    raised = {"generation": {"$add": ["$generation", 1]}} if advance else {}
+    return _updated(collection, _ours(migration, token), raised | _renewed(seconds), session)
+
+
+def release(collection: Collection[Any], migration: str, token: str) -> None:
+    """Give the lease back; who held it stays on record."""
+    over = {"until": "$$NOW", "released": True}
+    collection.update_one(_ours(migration, token), [{"$set": over}])
+
+
+def revoke(
+    collection: Collection[Any], migration: str, token: str, session: ClientSession | None
+) -> LeaseRecord | None:
+    """Take the lease from whom ``token`` names, under a new generation; None where it is not theirs now."""
+    nobody = {
+        "generation": {"$add": ["$generation", 1]},
+        "holder": None,
+        "until": "$$NOW",
+        "released": True,
+        "former": _former(""),
+    }
+    return _updated(collection, _ours(migration, token), nobody, session)
+
+
+def ask(database: Database[Any], migration: str, what: str, by: str) -> None:
+    """Put on record what is asked of whoever runs the migration."""
+    present(database, migration)
+    asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
+    database[COLLECTION].update_one({"_id": migration}, [{"$set": {"asked": asked}}])
+
+
+def clear(database: Database[Any], migration: str) -> None:
+    """Take back what was asked."""
+    database[COLLECTION].update_one({"_id": migration}, {"$set": {"asked": None}})
+
+
+def _ours(migration: str, token: str) -> dict[str, Any]:
+    return {"_id": migration, "holder.token": token, "released": False}
+
+
+def _renewed(seconds: float) -> dict[str, Any]:
+    return {"renewed": "$$NOW", "until": {"$add": ["$$NOW", round(seconds * 1000)]}}
+
+
+def _former(token: str) -> dict[str, Any]:
+    """Return who is to be told of after a change of hands: the holder, unless it gave the lease back.
+
+    Somebody an operator took it from is told of by the next holder. So is one that a claim found whose
+    answer never arrived and which is made again: then the lease is already the claimant's (``token``).
+    """
+    untold = [{"$not": ["$holder"]}, {"$eq": ["$holder.token", {"$literal": token}]}]
+    branches = [
+        {"case": {"$and": ["$released", "$holder"]}, "then": None},
+        {"case": {"$or": untold}, "then": {"$ifNull": ["$former", None]}},
+    ]
+    holder = {"holder": "$holder", "since": "$since", "renewed": "$renewed"}
+    return {"$switch": {"branches": branches, "default": holder}}
+
+
+def _updated(
+    collection: Collection[Any],
+    ours: Mapping[str, Any],
+    values: Mapping[str, Any],
+    session: ClientSession | None,
+) -> LeaseRecord | None:
+    found = collection.find_one_and_update(
+        ours, [{"$set": values}], return_document=ReturnDocument.AFTER, session=session
+    )
+    return None if found is None else _record(found)
+
+
+def _record(document: Mapping[str, Any]) -> LeaseRecord:
+    """Read a record. One that nobody ever held has no dates: it counts as over since the epoch."""
+    holder, asked, former = document["holder"], document["asked"], document["former"]
+    renewed, until = _utc(document.get("renewed")), _utc(document.get("until"))
+    return LeaseRecord(
+        migration=document["_id"],
+        generation=document["generation"],
+        holder=Holder.of(holder) if holder else None,
+        since=_utc(document.get("since")),
+        renewed=renewed,
+        until=until,
+        released=document["released"],
+        asked=Asked(what=asked["what"], by=asked["by"], at=_utc(asked["at"])) if asked else None,
+        former=_told(former) if former else None,
+        now=_utc(document.get("now")) if "now" in document else renewed,
+    )
+
+
+def _told(former: Mapping[str, Any]) -> Former:
+    holder = Holder.of(former["holder"])
+    return Former(
+        pod=holder.pod,
+        host=holder.host,
+        pid=holder.pid,
+        shown=holder.shown(),
+        since=_utc(former["since"]),
+        renewed=_utc(former["renewed"]),
+    )
+
+
+def _utc(at: datetime | None) -> datetime:
+    at = at or datetime.fromtimestamp(0, UTC)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

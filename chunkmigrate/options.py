@@ -1,0 +1,30 @@
+"""Options: those that several commands have in common, with their line of help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="A migration's file name, or any unambiguous part of it.")]
+Uri = Annotated[str | None, typer.Option(help="The server; else MONGODB_URI.", show_default=False)]
+DatabaseName = Annotated[
+    str | None, typer.Option("--database", help="The database, where the URI names none.", show_default=False)
+]
+Dir = Annotated[
+    str | None,
+    typer.Option("--dir", help="The folder of migrations. [default: migrations]", show_default=False),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="The budget, such as 512Mi; else the pod's request or limit.", show_default=False),
+]
+Writers = Annotated[int | None, typer.Option(help="Writer threads, 1 to 4. [default: 2]", show_default=False)]
+MaxRate = Annotated[
+    float | None,
+    typer.Option(help="Documents per second, at most. [default: no limit]", show_default=False),
+]
+Wait = Annotated[
+    str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]

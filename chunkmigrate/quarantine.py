@@ -1,0 +1,211 @@
+"""Quarantine: documents that could not be migrated, kept with the reason, so that the others can be.
+
+Decides whether a document that failed stops the run or is set aside, writes and reads what is kept of it.
+A document gets here in the same transaction that moves the position over it. Finding out which document
+failed is the business of whoever worked on it.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import bson
+import pymongo
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
+from bson.raw_bson import RawBSONDocument
+
+from chunkmigrate import raw, server
+from chunkmigrate.errors import ConflictError, DeadlyError, MostlyFailingError, QuarantineFullError
+from chunkmigrate.raw import Key
+from chunkmigrate.retry import Retry
+from chunkmigrate.scan import RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bson.codec_options import CodecOptions
+    from pymongo.command_cursor import CommandCursor
+    from pymongo.database import Database
+
+    from chunkmigrate.chunks import Chunk
+    from chunkmigrate.errors import DocumentError
+    from chunkmigrate.records import Counts
+
+COLLECTION = "chunkmigrate_quarantine"
+
+# What a person reads of it, in letters; a recursion that went wrong has a traceback of a megabyte, and an
+# exception may say a whole document.
+MAX_TEXT = 8_000
+
+# GitLab gives a migration up when half of fifty jobs failed; the same is asked here of documents, but only
+# of a thousand or of all there are: broken documents lie together, and the first may be among them.
+FAILING_LEAST = 50
+FAILING_JUDGED = 1_000
+
+# How many _ids of documents that wait are in memory at once. Each becomes a transaction, beside which a
+# hundredth of a query is nothing.
+WAITING = 100
+
+# Nobody chose these: the documents would stop every run for ever.
+_ALWAYS = (ConflictError, DeadlyError)
+
+
+@dataclass(slots=True, kw_only=True)
+class Quarantine:
+    """What happens to the documents of one step that fail. ``taken`` counts those set aside, all attempts.
+
+    ``options`` are those the documents were decoded with.
+    """
+
+    database: str
+    migration: str
+    step: int
+    namespace: str
+    run: Any
+    enabled: bool
+    limit: int
+    options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
+    taken: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, chunk: Chunk, number: int, document_id: Any, error: DocumentError) -> None:
+        """Set a document of ``chunk`` aside because of ``error``; raise the error where that is not wanted.
+
+        ``document_id`` is its ``_id``, or the `Key` of it where it could not be decoded. Raises
+        `QuarantineFullError` once there are more than ``limit``.
+        """
+        if not (self.enabled or isinstance(error, _ALWAYS)):
+            raise error
+        with self._lock:
+            if self.taken >= self.limit:
+                raise QuarantineFullError(self.limit, error) from error
+            self.taken += 1
+        chunk.set_aside(f"{self.database}.{COLLECTION}", self.statement(document_id, error), number)
+
+    def statement(self, document_id: Any, error: DocumentError) -> bytes:
+        """Return the update that puts a document into quarantine, or once more."""
+        identity = self._identity(document_id)
+        facts = {
+            "namespace": self.namespace,
+            "reason": error.reason,
+            "message": _storable(str(error)[:MAX_TEXT]),
+            "traceback": _storable(_traceback(error)),
+            "run": self.run,
+            "at": datetime.now(UTC),
+        }
+        change = {"$set": _document(identity + _elements(facts)), "$inc": {"attempts": 1}}
+        return bson.encode({"q": {"_id": _document(identity)}, "u": change, "upsert": True})
+
+    def release(self, document_id: Any) -> bytes:
+        """Return the statement of a ``delete`` command that takes a document out of quarantine."""
+        return bson.encode({"q": {"_id": _document(self._identity(document_id))}, "limit": 1})
+
+    def _identity(self, document_id: Any) -> bytes:
+        """Return what tells one document from another, its ``_id`` byte for byte as it is stored."""
+        key = document_id if isinstance(document_id, Key) else self._key(document_id)
+        return _elements({"migration": self.migration, "step": self.step}) + key.element("document")
+
+    def _key(self, document_id: Any) -> Key:
+        return raw.key_of(bson.encode({"_id": document_id}, codec_options=self.options))
+
+
+def judge(counts: Counts, *, ended: bool) -> None:
+    """Raise `MostlyFailingError` where more documents failed than not, of a number that tells something."""
+    tells = counts.quarantined >= FAILING_LEAST and (ended or counts.read >= FAILING_JUDGED)
+    if tells and 2 * counts.quarantined > counts.read:
+        raise MostlyFailingError(counts.quarantined, counts.read)
+
+
+def listing(database: Database[Any], migration: str | None) -> Iterator[dict[str, Any]]:
+    """Yield what is in quarantine, oldest first; of one migration, or of all. Reads only.
+
+    A limit of a hundred thousand documents is somebody's: they are neither held nor sorted here, and the
+    tracebacks, most of their size, stay where they are.
+    """
+    chosen = {} if migration is None else {"migration": migration}
+    shown = dict.fromkeys((*_SHOWN, "document"), 1)
+    stages: list[Mapping[str, Any]] = [
+        {"$match": chosen},
+        {"$project": shown},
+        {"$sort": {"at": 1, "_id": 1}},
+    ]
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        found = database[COLLECTION].with_options(RAW).aggregate(stages, allowDiskUse=True)
+    while (document := _next(found)) is not None:
+        yield _row(document)
+
+
+def _next(found: CommandCursor[RawBSONDocument]) -> RawBSONDocument | None:
+    """Return the next document, in a time of its own: how long all of it takes is the reader's to say."""
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        return next(found, None)
+
+
+def waiting(
+    database: Database[Any],
+    migration: str,
+    step: int,
+    *,
+    after: Key | None = None,
+    retry: Retry | None = None,
+) -> Iterator[Key]:
+    """Yield the ``_id`` of each document of a step that is in quarantine, or of those behind ``after``.
+
+    They are asked for a few at a time, so that each may leave quarantine, or fail once more, before the next.
+    """
+    patiently = retry or Retry()
+    while keys := patiently(partial(_page, database, migration, step, after)):
+        yield from keys
+        after = keys[-1]
+
+
+def _page(database: Database[Any], migration: str, step: int, after: Key | None) -> list[Key]:
+    """Return the ``_id`` of documents in quarantine in the order of its index, where they lie together."""
+    first, end = ({"migration": migration, "step": number} for number in (step, step + 1))
+    behind = _document(_elements(first) + after.element("document")) if after else first
+    between = {"_id": {"$gt": behind, "$lt": end}}
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        found = database[COLLECTION].with_options(RAW)
+        return [_key(kept) for kept in found.find(between, {"document": 1}).sort("_id", 1).limit(WAITING)]
+
+
+def count(database: Database[Any], migration: str, step: int | None = None) -> int:
+    """Return how many documents of a migration are in quarantine, or of one of its steps."""
+    chosen = {"migration": migration} | ({} if step is None else {"step": step})
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        return database[COLLECTION].count_documents(chosen)
+
+
+def _storable(text: str) -> str:
+    """Return the text without what is no UTF-8: half of a pair, out of an exception's message."""
+    return text.encode(errors="replace").decode()
+
+
+def _elements(document: Mapping[str, Any]) -> bytes:
+    return bson.encode(document)[4:-1]
+
+
+def _document(elements: bytes) -> RawBSONDocument:
+    return RawBSONDocument(raw.enclosed(elements))
+
+
+def _row(document: RawBSONDocument) -> dict[str, Any]:
+    plain = bson.decode(bson.encode({name: document[name] for name in _SHOWN}))
+    return plain | {"document": _key(document).shown()}
+
+
+_SHOWN = ("migration", "step", "reason", "message", "attempts", "at")
+
+
+def _key(document: RawBSONDocument) -> Key:
+    start, kind, end = raw.element(document.raw, b"document")
+    return Key(kind, bytes(document.raw[start:end]))
+
+
+def _traceback(error: DocumentError) -> str:
+    return "".join(traceback.format_exception(error.__cause__ or error))[-MAX_TEXT:]

@@ -1,0 +1,147 @@
+"""Readmission: documents in quarantine are migrated again, one transaction for each.
+
+What succeeds leaves quarantine in the transaction that writes it; what fails again stays, with the new
+reason. The position of the step is not touched: it has passed these documents.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import pymongo
+
+from chunkmigrate import quarantine, server
+from chunkmigrate.chunks import Chunk
+from chunkmigrate.errors import DocumentError, UndecodableError
+from chunkmigrate.quarantine import Quarantine
+from chunkmigrate.records import Counts
+from chunkmigrate.retry import Retry
+from chunkmigrate.sending import RefusedError, send
+from chunkmigrate.transforming import Transformer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pymongo.client_session import ClientSession
+
+    from chunkmigrate.backfill import Backfill
+    from chunkmigrate.raw import Key
+    from chunkmigrate.step import Context
+
+
+T = TypeVar("T")
+
+
+class Readmission:
+    """One pass over what is in quarantine. ``counts`` is what it did: ``quarantined`` failed again."""
+
+    def __init__(self, context: Context, steps: Sequence[Backfill]) -> None:
+        self._context, self._steps = context, steps
+        self._retry = Retry(stopped=context.stopped)
+        self._step, self._after = 0, None  # type: tuple[int, Key | None]
+        self._found: int | None = None
+        self.counts = Counts()
+
+    @property
+    def ended(self) -> bool:
+        """Whether every document was tried."""
+        return self._step == len(self._steps)
+
+    @property
+    def stay(self) -> int | None:
+        """How many documents are still in quarantine, those of every step; None where that is not known."""
+        return None if self._found is None else self._found - (self.counts.read - self.counts.quarantined)
+
+    def run(self) -> None:
+        """Try every document once, until the run is asked to stop or an operator asks for something.
+
+        Called again it goes on, and asks anew what is in quarantine: others may have run in the meantime.
+        """
+        left = self._retry(lambda: quarantine.count(self._context.database, self._context.migration))
+        self._found = left + self.counts.read - self.counts.quarantined
+        while not self.ended:
+            if not self._one_step(self._steps[self._step]):
+                return
+            self._step, self._after = self._step + 1, None
+
+    def _one_step(self, backfill: Backfill) -> bool:
+        """Try the documents of one step that are left; return whether that was all of them."""
+        context, kept = self._context, self._quarantine(self._step, backfill)
+        for key in quarantine.waiting(
+            context.database, context.migration, self._step, after=self._after, retry=self._retry
+        ):
+            if context.stopped() or context.lease.asked:
+                return False
+            self.counts += self._again(backfill, kept, key)
+            self._after = key
+        return True
+
+    def _quarantine(self, number: int, backfill: Backfill) -> Quarantine:
+        return Quarantine(
+            database=self._context.database.name,
+            migration=self._context.migration,
+            step=number,
+            namespace=backfill.scan.namespace,
+            run=self._context.run,
+            enabled=True,
+            limit=2**31,
+            options=backfill.scan.collection.codec_options,
+        )
+
+    def _again(self, backfill: Backfill, kept: Quarantine, key: Key) -> Counts:
+        try:
+            return self._in_transaction(lambda session: self._migrate(backfill, kept, key, session))
+        except RefusedError as error:
+            refused = error.error
+        self._in_transaction(lambda session: self._keep(kept, key, refused, session))
+        return Counts(read=1, quarantined=1)
+
+    def _in_transaction(self, work: Callable[[ClientSession | None], T]) -> T:
+        session = self._context.sessions[0]
+        if session:
+            return server.transact(session, work, self._retry)
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
+            return work(None)
+
+    def _migrate(
+        self, backfill: Backfill, kept: Quarantine, key: Key, session: ClientSession | None
+    ) -> Counts:
+        self._context.lease.advance(session)
+        chunk = Chunk(0, None, key)
+        page = backfill.scan.last(key, session=session)
+        if page:
+            transformer = Transformer(backfill, kept)
+            try:
+                documents = list(page.decoded(backfill.scan.collection.codec_options))
+                if transformer.joined:
+                    transformer.add_joined(chunk, documents, [bytes(page.document(0))])
+                else:
+                    transformer.add(chunk, documents[0])
+            except UndecodableError as error:
+                transformer.set_aside(chunk, key, error)
+        if not chunk.aside:
+            chunk.add(f"{kept.database}.{quarantine.COLLECTION}", "delete", kept.release(key), 0)
+        self._send(chunk, session)
+        return Counts(
+            read=1,
+            written=chunk.written,
+            writes=chunk.writes - (not chunk.aside),
+            quarantined=chunk.quarantined,
+        )
+
+    def _keep(
+        self,
+        kept: Quarantine,
+        key: Key,
+        error: DocumentError,
+        session: ClientSession | None,
+    ) -> None:
+        self._context.lease.advance(session)
+        chunk = Chunk(0, None, key)
+        kept.take(chunk, 0, key, error)
+        self._send(chunk, session)
+
+    def _send(self, chunk: Chunk, session: ClientSession | None) -> None:
+        client = self._context.database.client
+        for group in chunk.all_groups:
+            send(client, chunk, group, session)

@@ -1,0 +1,125 @@
+"""The recorder: tells the ledger of one run, from its beginning to its end, again where that may help.
+
+It asks the lease first: a process that was frozen must not begin what another one is doing. What is recorded,
+and that a run which was overtaken changes nothing, is ``ledger``'s business; when to tell it is the runner's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from chunkmigrate import server
+from chunkmigrate.errors import ServerError, SupersededError
+from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from chunkmigrate.holder import Holder
+    from chunkmigrate.lease import Lease
+    from chunkmigrate.migration import Migration
+
+# A server that does not answer must not keep a run from saying how it ended.
+RECORD_SECONDS = 10.0
+
+_TAKEN = (
+    "Another run of this migration took over as this one ended, and will record how it stands. What is "
+    "committed is safe."
+)
+
+
+class Recorder:
+    """The record of one run. ``run`` is its identity; ``quiet``: the migration's own status stays.
+
+    What fails is tried again for a minute, but not once ``stopped``; then the driver's error is raised.
+    ``note`` is told a word and a sentence.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        migration: Migration,
+        lease: Lease,
+        *,
+        quiet: bool,
+        stopped: Callable[[], bool],
+        note: Callable[[str, str], None],
+    ) -> None:
+        self._ledger, self._migration, self._lease = ledger, migration, lease
+        self._quiet, self._retry, self._note = quiet, Retry(stopped=stopped), note
+        self.run = ObjectId()
+
+    def is_done(self) -> bool:
+        """Whether another run has applied the migration; never where the run is about something else."""
+        return not self._quiet and self._retry(lambda: self._ledger.is_applied(self._migration))
+
+    def superseded(self) -> SupersededError | None:
+        """Return what a failure really is where the lease is gone: its new holder has ended what was open."""
+        try:
+            self._lease.check(now=True)
+        except SupersededError as error:
+            return error
+        return None
+
+    def begin(self, holder: Holder, *, budget: int, sessions: Sequence[Mapping[str, Any]]) -> None:
+        """Record that the run begins. Raises `SupersededError` where the lease was taken away."""
+        self._lease.check(now=True)
+        generation = self._lease.generation
+        self._retry(
+            lambda: self._ledger.begin(
+                self._migration,
+                self.run,
+                holder,
+                generation=generation,
+                budget=budget,
+                sessions=sessions,
+                quiet=self._quiet,
+            )
+        )
+
+    def pause(self) -> None:
+        """Record that the run pauses, before it gives its lease back."""
+        self._noted(self._ledger.paused)
+
+    def resume(self) -> None:
+        """Record that the run goes on, after it has taken its lease back."""
+        self._noted(self._ledger.resumed)
+
+    def _noted(self, note: Callable[..., None]) -> None:
+        generation = self._lease.generation
+        self._retry(lambda: note(self._migration, self.run, generation=generation, quiet=self._quiet))
+
+    def end(self, status: str, facts: Mapping[str, Any], *, quiet: bool = False) -> None:
+        """Record how the run ended; ``quiet``: in the history alone.
+
+        Where the server cannot, that is a warning, for the run is what it is; but that a migration is applied
+        must be on record. Where it is not, `ServerError` is raised, or `SupersededError` where another run
+        was faster.
+        """
+        try:
+            self._ended(status, facts, quiet=quiet or self._quiet)
+        except SupersededError as error:
+            if status == APPLIED:
+                raise SupersededError(_TAKEN) from error
+        except PyMongoError as error:
+            if status == APPLIED:
+                message = f"All is done, but that could not be recorded. {server.explained(error)}"
+                raise ServerError(message) from error
+            self._note("warning", "How the run ended could not be recorded: the database does not answer.")
+
+    def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
+        generation = self._lease.generation
+
+        def end() -> None:
+            self._ledger.end(self._migration, self.run, status, facts, generation=generation, quiet=quiet)
+
+        if status == APPLIED:  # worth the time of an election
+            self._retry(end)
+            return
+        with pymongo.timeout(RECORD_SECONDS):
+            end()

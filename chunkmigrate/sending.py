@@ -1,0 +1,122 @@
+"""Sending: one group of a chunk as a command, and which document is at fault where the server refuses it.
+
+What becomes of that document, and whether a failure that is nobody's fault is tried again, is decided by
+whoever sends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
+
+from chunkmigrate import retry, server
+from chunkmigrate.errors import ChunkTooMuchError, DocumentError, TooLargeError, WriteRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo import MongoClient
+    from pymongo.client_session import ClientSession
+
+    from chunkmigrate.chunks import Chunk, Group
+
+# The driver's word for what it does not send is none of its other failures.
+FAILURES = (PyMongoError, DocumentTooLarge)
+# Unauthorized, AtlasError (over quota), OutOfDiskSpace: the next document would meet the same.
+# Interrupted, OperationNotSupportedInTransaction, CommandNotSupportedOnView: and so would all of them.
+_NO_DOCUMENTS_FAULT = (13, 8000, 14031, 11601, 263, 166)
+_DUPLICATE_KEY = 11000
+_TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and what an update that grows a document says
+
+
+class RefusedError(Exception):
+    """The server refuses what one document wants written; ``number`` is its place in the chunk."""
+
+    def __init__(self, number: int, error: DocumentError) -> None:
+        self.number, self.error = number, error
+        super().__init__(number)
+
+
+def send(
+    client: MongoClient[Any],
+    chunk: Chunk,
+    group: Group,
+    session: ClientSession | None,
+    *,
+    again: bool = False,
+) -> None:
+    """Send one group of a chunk. Raises `RefusedError` for the document the server refuses.
+
+    ``again``: an earlier try may have got through in part, which only a server without transactions lets
+    happen. What is inserted twice under one ``_id`` is then there already.
+    """
+    once_more = again and session is None and group.kind == "insert"
+    try:
+        reply = client[group.database].command(group.command(ordered=not once_more), session=session)
+    except FAILURES as error:
+        if fault := _at_fault(error, chunk, group):
+            raise fault from error
+        raise
+    for refused in reply.get("writeErrors", ()):
+        if once_more and refused.get("code") == _DUPLICATE_KEY and "_id" in refused.get("keyPattern", ()):
+            continue
+        failure = OperationFailure(refused.get("errmsg", "no reason given"), refused.get("code"), refused)
+        # Nor is it the document's fault where quarantine itself is refused: it could not be set aside either.
+        if group is chunk.aside or failure.code in _NO_DOCUMENTS_FAULT or retry.is_passing(failure):
+            raise failure
+        raise _refused(refused, chunk, group)
+
+
+def _at_fault(error: Exception, chunk: Chunk, group: Group) -> Exception | None:
+    """Return what to raise where a command failed as a whole, and it is a document's fault."""
+    too_large = isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE
+    alone = len(set(group.owners)) == 1
+    if not too_large:
+        return (
+            None
+            if group is chunk.aside or _is_nobodys(error)
+            else _suspected(error, chunk, group, alone=alone)
+        )
+    if not alone:
+        return None
+    document_id = chunk.owner(group.owners[0])
+    message = f"The write for document _id {document_id!r} is over 16 MiB; nothing of its chunk was written."
+    return RefusedError(group.owners[0], TooLargeError(document_id, message))
+
+
+def _is_nobodys(error: Exception) -> bool:
+    """Whether other documents would meet the same, or the ladder knows what to do."""
+    known = retry.is_passing(error) or retry.is_too_much(error)
+    return known or not isinstance(error, OperationFailure) or error.code in _NO_DOCUMENTS_FAULT
+
+
+def _suspected(error: Exception, chunk: Chunk, group: Group, *, alone: bool) -> Exception:
+    """Return what is raised for a statement the server could not even read: it does not say whose it was."""
+    reason = server.reason(error)
+    if alone and not (chunk.joined and chunk.read > 1):
+        return refusal(chunk, group.owners[0], reason, getattr(error, "code", None))
+    message = f"MongoDB refused something of {chunk.read:,} documents: {reason}."
+    return ChunkTooMuchError(chunk.read, message)
+
+
+def _refused(refused: Mapping[str, Any], chunk: Chunk, group: Group) -> Exception:
+    reason = str(refused.get("errmsg", "no reason given")).partition(", full error")[0]
+    code = refused.get("code")
+    said = f"{server.redacted(reason)} (code {code})"
+    if chunk.joined and chunk.read > 1:
+        message = f"MongoDB refused one of {chunk.read:,} documents: {said}"
+        return ChunkTooMuchError(chunk.read, message)
+    return refusal(chunk, group.owners[refused["index"]], said, code)
+
+
+def refusal(chunk: Chunk, number: int, reason: str, code: int | None) -> RefusedError:
+    """Return what is raised where the server refuses a document, for ``reason``."""
+    document_id = chunk.owner(number)
+    message = (
+        f"MongoDB refused the write for document _id {document_id!r}: {reason}. "
+        "Nothing of its chunk was written; everything before it is committed. Fix the transform or the "
+        "document and run again."
+    )
+    kind = TooLargeError(document_id, message) if code in _TOO_LARGE else None
+    return RefusedError(number, kind or WriteRefusedError(document_id, message, code))

@@ -1,0 +1,286 @@
+"""A step: one backfill of a migration, attempted until it is done or the run ends.
+
+Puts together what an attempt needs, and begins again with smaller chunks where the server could not take
+one. What a run does around its steps (lease, ledger, pauses) is ``runner``'s business.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+
+from chunkmigrate import checkpoint, quarantine, server, sizing
+from chunkmigrate.errors import ChunkTooMuchError, ThrottleError, UsageError
+from chunkmigrate.executor import BulkExecutor
+from chunkmigrate.load import Probe
+from chunkmigrate.pipeline import Pipeline
+from chunkmigrate.quarantine import Quarantine, judge
+from chunkmigrate.records import DEATHS, Counts
+from chunkmigrate.retry import Retry, is_conflict, overload_backoff
+from chunkmigrate.settings import MAX_WRITERS
+from chunkmigrate.throttle import Throttle
+from chunkmigrate.transforming import Transformer
+from chunkmigrate.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+    from pymongo.errors import PyMongoError
+
+    from chunkmigrate.backfill import Backfill
+    from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.lease import Lease
+    from chunkmigrate.lease_record import Former
+    from chunkmigrate.memory import Sensor
+    from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.throttle import Reason
+
+
+# How many documents may have been at work when a run died: a chunk of each writer, and the one being built.
+AT_WORK = (MAX_WRITERS + 1) * sizing.MAX_CHUNK_DOCUMENTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What the steps of a run have in common.
+
+    ``sessions`` are one for what the run does by itself and one for each writer, or as many None where the
+    server has no transactions. ``note`` is told what an operator should know: a word and a sentence.
+    ``probe`` reads the server's load, every few seconds however many steps there are.
+    """
+
+    migration: str
+    database: Database[Any]
+    lease: Lease
+    sensor: Sensor
+    run: Any
+    writers: int
+    sessions: Sequence[ClientSession | None]
+    stopped: Callable[[], bool]
+    note: Callable[[str, str], None]
+    max_rate: float | None = None
+    probe: Probe = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probe", Probe(self.database, time.monotonic))
+
+
+class Step:
+    """One step of a run. Iterate it once; ``stopped_by`` then says why it ended early, if it did.
+
+    ``was_done``: an earlier run had finished it.
+
+    ``former`` is the holder of the lease whose run ended without a word, if that was so.
+    """
+
+    def __init__(
+        self, context: Context, number: int, backfill: Backfill, former: Former | None = None
+    ) -> None:
+        self._context, self.number, self._backfill, self._former = context, number, backfill, former
+        self._checkpoint: Checkpoint | None = None
+        self._before: Counts | None = None
+        self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=self._predicate())
+        self._retry = Retry(stopped=context.stopped, noticed=self._noticed)
+        self.stopped_by = ""
+        self.was_done = False
+
+    def __iter__(self) -> Iterator[ChunkResult]:
+        """Yield each chunk as the server acknowledges it."""
+        self._check_server()
+        sizes, died = None, self._former
+        while True:
+            claimed = self._claim(sizes, died=died is not None)
+            if died and not claimed.done:
+                self._context.note("unclean_end", _unclean(died, claimed))
+            if claimed.done:
+                self.was_done = True
+                return
+            careful = AT_WORK if died or claimed.deaths else 0
+            try:
+                yield from self._attempt(claimed, careful)
+            except ChunkTooMuchError as error:
+                sizes = sizing.fewer(
+                    claimed.sizes or sizes or _full(), error.documents // 2, sizing.MAX_CHUNK_BYTES
+                )
+                died = None
+                self._context.note(
+                    "smaller_chunks", f"{error} Going on with {sizes.chunk_documents:,} at a time."
+                )
+            else:
+                return
+
+    @property
+    def position(self) -> str | None:
+        """The ``_id`` up to which everything is done, as text."""
+        position = self._checkpoint.position if self._checkpoint else None
+        return None if position is None else position.shown()
+
+    @property
+    def gained(self) -> Counts:
+        """What this run has done of the step."""
+        if self._checkpoint is None or self._before is None:
+            return Counts()
+        return self._checkpoint.counts - self._before
+
+    def left(self) -> int | None:
+        """Return about how many documents are left to read, or None where that is not known."""
+        scan = self._backfill.scan
+        if self._checkpoint is None:
+            return None
+        if scan.filter:
+            return scan.count(self._checkpoint.position)
+        total = scan.count()
+        return None if total is None else max(0, total - self._checkpoint.counts.read)
+
+    def _attempt(self, claimed: Checkpoint, careful: int) -> Iterator[ChunkResult]:
+        context, backfill = self._context, self._backfill
+        transformer = Transformer(backfill, self._quarantine(), self._retry)
+        executor = BulkExecutor(
+            context.database.client,
+            claimed,
+            transformer,
+            sessions=context.sessions[1:],
+            guarded=backfill.scan if backfill.if_unchanged else None,
+            retry=self._retry,
+        )
+        with executor:
+            pipeline = Pipeline(
+                backfill,
+                claimed,
+                executor,
+                transformer,
+                context.sensor,
+                writers=context.writers,
+                stopped=self._is_stopped,
+                retry=self._retry,
+                throttle=self._throttle,
+                paused=self._paused,
+                careful=careful,
+            )
+            for result in pipeline:
+                judge(self.gained, ended=False)
+                yield result
+        self.stopped_by = pipeline.stopped_by
+        if not self.stopped_by:
+            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
+        claimed.save(done=not self.stopped_by)
+
+    def _claim(self, sizes: sizing.Sizes | None, *, died: bool) -> Checkpoint:
+        context = self._context
+
+        def claim(session: ClientSession | None) -> Checkpoint:
+            return checkpoint.claim(
+                context.database,
+                context.migration,
+                self.number,
+                self._backfill.scan,
+                slots=context.writers,
+                advance=context.lease.advance,
+                session=session,
+                died=died,
+                sizes=sizes,
+                retry=self._retry,
+            )
+
+        session = context.sessions[0]
+        if session:
+            claimed = server.transact(session, claim, self._retry)
+        else:
+            with pymongo.timeout(server.ATTEMPT_SECONDS):
+                claimed = claim(None)
+        self._before = self._before or claimed.counts
+        self._checkpoint = claimed
+        return claimed
+
+    def _aside(self) -> int:
+        """Count the documents of the step that are in quarantine now: some may have been taken out again."""
+        context = self._context
+        return self._retry(lambda: quarantine.count(context.database, context.migration, self.number))
+
+    def _quarantine(self) -> Quarantine:
+        return Quarantine(
+            database=self._context.database.name,
+            migration=self._context.migration,
+            step=self.number,
+            namespace=self._backfill.scan.namespace,
+            run=self._context.run,
+            enabled=self._backfill.on_error == "quarantine",
+            limit=self._backfill.quarantine_limit,
+            options=self._backfill.scan.collection.codec_options,
+            taken=self._aside(),
+        )
+
+    def _check_server(self) -> None:
+        if self._backfill.if_unchanged and self._context.sessions[0] is None:
+            message = (
+                "if_unchanged needs transactions, and this server is standalone: between comparing a "
+                "document and writing it somebody could edit it. Use a replica set (one member is enough)."
+            )
+            raise UsageError(message)
+
+    def _is_stopped(self) -> bool:
+        return self._context.stopped() or self._context.lease.lost or bool(self._context.lease.asked)
+
+    def _predicate(self) -> Callable[[], Any] | None:
+        predicate = self._backfill.throttle
+        if predicate is None:
+            return None
+        name = getattr(predicate, "__name__", "throttle")
+
+        def asked() -> Any:
+            try:
+                return predicate()
+            except Exception as error:
+                message = (
+                    f"The throttle {name} raised {type(error).__name__}: {error}. What is committed is safe; "
+                    "correct it and run again."
+                )
+                raise ThrottleError(message) from error
+
+        asked.__name__ = name
+        return asked
+
+    def _noticed(self, error: PyMongoError, pause: float) -> None:
+        backoff = overload_backoff(error)
+        if backoff is not None:
+            self._throttle.overloaded(backoff)
+        if not is_conflict(error):
+            self._context.note("retrying", f"{server.reason(error)}; trying again in {pause:.1f} s.")
+
+    def _paused(self, reason: Reason) -> None:
+        self._context.note("throttled", str(reason))
+
+
+def _unclean(former: Former, claimed: Checkpoint) -> str:
+    """Say what is known of a run that ended without a word: what it was about to do, in how much memory."""
+    left, sizes = claimed.left, claimed.sizes
+    said = [f"The run before, by {former.shown}, ended without a word: killed, or cut off from MongoDB"]
+    if left:
+        behind = "from the first document" if left.after is None else f"behind _id {left.after.shown()}"
+        upto = f" up to _id {left.through.shown()}" if left.through else ""
+        said.append(
+            f"while working on the documents {behind}{upto}, at {format_bytes(left.used)} of "
+            f"{format_bytes(left.budget)}"
+        )
+    sentence = " ".join(said) + "."
+    if claimed.deaths and claimed.deaths.count:
+        count = min(claimed.deaths.count, DEATHS)
+        sentence += (
+            f" _id {claimed.deaths.document.shown()} alone was at work, for the {_ordinal(count)} time."
+        )
+    if sizes:
+        sentence += f" This run starts with chunks of at most {sizes.chunk_documents:,} documents."
+    return sentence
+
+
+def _ordinal(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}[number]
+
+
+def _full() -> sizing.Sizes:
+    return sizing.Sizes(chunk_bytes=sizing.MAX_CHUNK_BYTES, page_bytes=sizing.MAX_PAGE_BYTES)

@@ -1,0 +1,216 @@
+"""Verbs: what an operator does to a run from another terminal or pod: pause, resume, cancel, unlock.
+
+They parse and print; what they do is ``control``'s, and which exit code a failure gets is ``cli``'s.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chunkmigrate import checkpoint, control, lease_record, server
+from chunkmigrate import settings as settings_
+from chunkmigrate.control import CANCEL, PAUSE
+from chunkmigrate.errors import InvalidSettingError, UsageError
+from chunkmigrate.holder import Liveness, liveness, this_process
+from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate.migration import discover, find
+from chunkmigrate.opening import opened
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+
+    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.settings import Settings
+
+# A chunk takes seconds at most; a run that takes longer to answer is told of, and follows later.
+ANSWER_SECONDS = 30.0
+
+# What the two are called once they are done, and what then becomes of a run that is started.
+_DONE = {PAUSE: "paused", CANCEL: "cancelled"}
+_NEXT = {PAUSE: "waits", CANCEL: "is refused"}
+
+
+def pause(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
+    """Pause a run at the end of its chunk."""
+    with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
+        _ask(db, migration, PAUSE)
+
+
+def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
+    """Let a paused or cancelled migration go on."""
+    with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
+        asked = control.clear(db, migration)
+        if asked is None:
+            typer.echo(f"{migration} is neither paused nor cancelled.")
+            return
+        typer.echo(
+            f"{migration} may go on {control.stands(db, migration).shown()}; {asked.by} had it "
+            f"{_DONE[asked.what]}. A run that waits goes on by itself; else start one with "
+            f"`chunkmigrate run {migration}`."
+        )
+
+
+def cancel(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
+    """End a run, and refuse new ones until `resume`."""
+    with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
+        _ask(db, migration, CANCEL)
+
+
+def unlock(
+    name: Name,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+) -> None:
+    """Take the lease away from a run that hangs."""
+    with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
+        seen = lease_record.look(db, migration)
+        if seen is None or not seen.held or not seen.holder:
+            typer.echo(f"Nobody holds the lease of {migration}; there is nothing to unlock.")
+            return
+        typer.echo(f"{migration} is being run by {seen.shown()}.")
+        if liveness(seen.holder, this_process()) is Liveness.ALIVE:
+            typer.echo(
+                f"Warning: that process is alive on this machine. `chunkmigrate cancel {migration}` ends it "
+                "at its next chunk, without force."
+            )
+        if yes or _confirmed(migration):
+            _take_away(db, seen)
+
+
+def listed(
+    name: Annotated[str | None, typer.Argument(help="A migration; else those of all are listed.")] = None,
+    *,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the documents in quarantine, with the reason."""
+    from chunkmigrate import quarantine
+
+    settings = _settings(uri=uri, database=database, dir=directory)
+    empty = True
+    with opened(settings) as db:
+        for row in quarantine.listing(db, name and _named(settings, db, name)):
+            empty = False
+            typer.echo(json_of(row) if as_json else _quarantined(row))
+    if empty and not as_json:
+        typer.echo("No document is in quarantine.")
+
+
+def json_of(row: dict[str, Any]) -> str:
+    """Return a row as one line of JSON."""
+    import json
+
+    return json.dumps(row, default=str)
+
+
+def _ask(db: Database[Any], migration: str, what: str) -> None:
+    if _is_applied(db, migration):
+        typer.echo(f"{migration} is applied already; there is nothing to {what}.")
+        return
+    seen = control.ask(db, migration, what, control.operator())
+    if seen.held:
+        typer.echo(f"{migration} is being run by {seen.shown()}; waiting for the end of its chunk ...")
+        seen_after = control.answered(db, migration, seen.token, seconds=ANSWER_SECONDS)
+        typer.echo(_answer(db, seen, seen_after, what))
+        return
+    where = control.stands(db, migration).shown()
+    typer.echo(
+        f"Nobody runs {migration} now. It is {_DONE[what]} {where}: the next run {_NEXT[what]} until "
+        f"`chunkmigrate resume {migration}`."
+    )
+
+
+def _answer(db: Database[Any], before: LeaseRecord, after: LeaseRecord, what: str) -> str:
+    """Say what became of a request, from the lease as it was before and as it is after."""
+    migration, token = before.migration, before.token
+    if after.held and after.token == token:
+        return (
+            f"It has not answered within {ANSWER_SECONDS:.0f} s. It will be {_DONE[what]} at the end of its "
+            f"chunk; `chunkmigrate resume {migration}` takes that back."
+        )
+    if _is_applied(db, migration):
+        control.clear(db, migration)
+        return f"{migration} was applied before it could be {_DONE[what]}."
+    where = control.stands(db, migration).shown()
+    if not after.released:
+        return (
+            f"It has not renewed its lease: nobody runs {migration} now. It is {_DONE[what]} {where}, and "
+            f"the next run {_NEXT[what]} until `chunkmigrate resume {migration}`."
+        )
+    return f"{migration} is {_DONE[what]} {where}; go on with `chunkmigrate resume {migration}`."
+
+
+def _confirmed(migration: str) -> bool:
+    if not sys.stdin.isatty():
+        message = f"unlock asks before it takes a lease away; in a script use `unlock {migration} --yes`."
+        raise InvalidSettingError(message)
+    if typer.confirm("Take its lease away?"):
+        return True
+    typer.echo("Nothing was changed.")
+    return False
+
+
+def _take_away(db: Database[Any], seen: LeaseRecord) -> None:
+    def fence(generation: int, session: ClientSession | None) -> None:
+        checkpoint.fence(db, seen.migration, generation, session)
+
+    Ledger(db).disarm(seen.token)
+    generation = control.unlock(db, seen.migration, seen.token, fence)
+    if generation is None:
+        typer.echo("It has changed hands in the meantime; nothing was changed.")
+        return
+    last = "" if server.has_transactions(db.client) else " but the chunk it is writing"
+    typer.echo(
+        f"The lease was taken away (generation {generation}). If that run still lives it commits nothing"
+        f"{last}, and ends with exit code 5. Go on with `chunkmigrate run {seen.migration}`."
+    )
+
+
+@contextmanager
+def _chosen(name: str, **flags: Any) -> Iterator[tuple[Database[Any], str]]:
+    settings = _settings(**flags)
+    with opened(settings) as db:
+        yield db, _named(settings, db, name)
+
+
+def _named(settings: Settings, db: Database[Any], name: str) -> str:
+    """Return the migration's full name: of a file, or one that has run and whose file is not here."""
+    try:
+        return find(discover(settings.folder), name).name
+    except UsageError:
+        if lease_record.look(db, name) is None:
+            raise
+        return name
+
+
+def _settings(**flags: Any) -> Settings:
+    return settings_.resolve(flags, os.environ, Path())
+
+
+def _is_applied(db: Database[Any], migration: str) -> bool:
+    entry = Ledger(db).entries().get(migration)
+    return entry is not None and entry["status"] == APPLIED
+
+
+def _quarantined(row: dict[str, Any]) -> str:
+    times = f", {row['attempts']} times" if row["attempts"] > 1 else ""
+    message = " ".join(server.redacted(row["message"]).split())
+    return (
+        f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['migration']}, step {row['step'] + 1}  _id {row['document']}  "
+        f"{row['reason']}{times}: {message}"
+    )
