@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+MINUTES ?= 20
+SEED ?= 1
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench soak clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1|/' | column -t -s '|'
@@ -20,6 +22,9 @@ check: $(READY)  ## lint, format and types
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks
+
+soak: $(READY)  ## kills, races and random faults, for MINUTES (20), from SEED (1)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 clean:  ## remove the virtual environment and everything built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
