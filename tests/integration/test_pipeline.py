@@ -99,7 +99,14 @@ def test_hole_is_filled_and_ranges_ahead_are_skipped(engine: Engine) -> None:
     engine.db.create_collection("c", validator={"n": {"$not": {"$gt": 0}}})
     engine.db.c.insert_many({"_id": n} for n in range(8_000))
     engine.db.command("collMod", "c", validator={"$or": [{"n": {"$exists": False}}, {"_id": {"$ne": 1_500}}]})
-    backfill = Backfill(scan(engine.db.c, fields=[]), increment)
+    # The first time, the server takes so long to find that document that others commit beyond it.
+    slow = iter([{"$where": "sleep(2000) || true"}])
+
+    def increment_slowly(document: Any) -> UpdateOne:
+        held = next(slow, {}) if document["_id"] == 1_500 else {}
+        return UpdateOne({"_id": document["_id"], **held}, {"$inc": {"n": 1}})
+
+    backfill = Backfill(scan(engine.db.c, fields=[]), increment_slowly)
     for writers in (4, 3, 4, 2):
         with pytest.raises(WriteRefusedError) as refused:
             engine.run(backfill, writers=writers)

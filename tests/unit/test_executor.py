@@ -13,8 +13,8 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from chunkmigrate.checkpoint import AlreadyCommittedError
 from chunkmigrate.chunks import Chunk
-from chunkmigrate.errors import SupersededError
-from chunkmigrate.executor import MAX_AHEAD
+from chunkmigrate.errors import ChunkTooMuchError, SupersededError
+from chunkmigrate.executor import EDITED_LEAST, MAX_AHEAD
 from chunkmigrate.unchanged import print_of
 from tests.unit.making import Stored, key, set_a, transformer_of
 from tests.unit.rooms import stored
@@ -233,3 +233,31 @@ def test_changed() -> None:
     assert server.stored == [0, 1]
     assert (committed.chunk.changed, committed.chunk.written) == (2, 2)
     assert set(threads) == {threading.current_thread()}
+
+
+def edited(server: Server, count: int, of: int) -> Any:
+    """A run of a chunk of documents, so many of which were edited since they were read."""
+    transformer, read = transformer_of(set_a), stored(of)
+    chunk = Chunk(0, None, key(of - 1))
+    for number, document in enumerate(read):
+        transformer.add(chunk, bson.decode(document))
+        chunk.remember(number, (key(number), print_of(document)))
+    now = Stored([*(bson.encode({"_id": n, "pad": bytes(5)}) for n in range(count)), *read[count:]])
+    return run(executor_of(server, transformer=transformer, guarded=now), chunk)
+
+
+@pytest.mark.parametrize("of", [EDITED_LEAST, 8 * EDITED_LEAST])
+def test_edited_faster(of: int) -> None:
+    """A chunk whose documents are edited faster than it is written asks for fewer of them; where it is but a
+    few that are, these are made anew where they are.
+    """
+    server = Server()
+    with pytest.raises(ChunkTooMuchError, match=f"{EDITED_LEAST} of {of} documents were edited") as caught:
+        edited(server, EDITED_LEAST, of)
+    untouched = [*server.stored]
+    [committed] = edited(server, EDITED_LEAST - 1, of)
+
+    assert caught.value.documents == of
+    assert untouched == []
+    assert committed.chunk.changed == EDITED_LEAST - 1
+    assert sorted(server.stored) == [*range(of)]

@@ -15,8 +15,8 @@ from chunkmigrate.errors import (
     TooLargeError,
     WriteRefusedError,
 )
-from chunkmigrate.executor import MAX_CONFLICTS, MAX_SLOW
-from tests.unit.making import quarantine_of, set_a, transformer_of
+from chunkmigrate.executor import MAX_CONFLICTS, MAX_GUARDED_CONFLICTS, MAX_SLOW
+from tests.unit.making import Stored, quarantine_of, set_a, transformer_of
 from tests.unit.servers import Checkpoint, Server, chunk_of, executor_of, failing, passing, refused, run
 
 ASIDE = {"migration": "m", "step": 0}
@@ -186,6 +186,20 @@ def test_patience(failure: Any, most: int) -> None:
 
     assert caught.value.__cause__ is not None
     assert (enough.stored, single.stored) == ([1, 2], [7])
+
+
+def test_patience_guarded() -> None:
+    """A chunk that is compared with what was read loses less often before it is made smaller: its documents
+    are edited all that time.
+    """
+    conflicts = [passing(112) for _ in range(MAX_GUARDED_CONFLICTS + 1)]
+    nothing = Stored([])
+    enough = Server(failing(*conflicts[1:]))
+    run(executor_of(enough, guarded=nothing), chunk_of([1, 2]))
+    with pytest.raises(ChunkTooMuchError, match="could not commit 2 documents together"):
+        run(executor_of(Server(failing(*conflicts)), guarded=nothing), chunk_of([1, 2]))
+
+    assert enough.stored == [1, 2]
 
 
 def test_patience_unknown() -> None:
