@@ -194,6 +194,14 @@ def fence(database: Database[Any], migration: str, generation: int, session: Cli
     )
 
 
+def used(database: Database[Any], migration: str) -> int:
+    """Return the bytes in use when a run last said what it would do; 0 where it never did. Reads only."""
+    latest = {"$match": {"migration": migration, "intent": {"$ne": None}}}
+    with pymongo.timeout(ATTEMPT_SECONDS):
+        found = database[COLLECTION].aggregate([latest, {"$sort": {"step": -1, "stamp": -1}}, {"$limit": 1}])
+        return max((int(slot["intent"]["used"]) for slot in found), default=0)
+
+
 def claim(
     database: Database[Any],
     migration: str,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import server, verbs
+from chunkmigrate import evidence, server, tuned, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import (
     CancelledError,
@@ -138,7 +138,7 @@ def status(
         raise typer.Exit(PENDING)
 
 
-for verb in (verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
+for verb in (evidence.profile, evidence.tune, verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
     app.command()(verb)
 app.add_typer(quarantine)
 quarantine.command("list")(verbs.listed)
@@ -203,11 +203,15 @@ class _Runs:
             warnings, self._warnings = self._warnings, ()
             for warning in warnings:
                 show.note("warning", warning)
+            settled, unused = tuned.load(migration)
+            if unused:
+                show.note("warning", unused)
             run_ = Run(
                 migration,
                 self.database,
                 self._sensor,
-                writers=self._settings.writers,
+                writers=self._settings.writers or (settled.writers if settled else settings_.WRITERS),
+                most=settled.most if settled else None,
                 wait=self._wait,
                 max_rate=self._settings.max_rate,
                 stopped=lambda: self.stop.asked,

@@ -44,6 +44,21 @@ class AccessDeniedError(UsageError):
     """The server refused the credentials, or they do not allow this."""
 
 
+class WouldWriteError(UsageError):
+    """A migration that acts by itself can only be run."""
+
+    def __init__(self, migration: str, command: str) -> None:
+        self.migration, self.command = migration, command
+        super().__init__(
+            f"upgrade(db) of {migration} acts by itself ({command}): only a run can tell what comes of it. "
+            "Nothing was sent to the server."
+        )
+
+
+class ProfileError(UsageError):
+    """There is no profile of this migration that can be used."""
+
+
 class ResumeError(UsageError):
     """The checkpoint on record belongs to another scan."""
 

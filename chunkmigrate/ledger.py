@@ -88,6 +88,11 @@ class Ledger:
         with _bounded():
             return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
 
+    def runs(self, migration: str) -> list[Mapping[str, Any]]:
+        """Return the runs of a migration, oldest first. Reads only."""
+        with _bounded():
+            return [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
+
     def begin(
         self,
         migration: Migration,

@@ -60,16 +60,22 @@ class Budget:
     warnings: tuple[str, ...]
 
 
-def find_budget(*, memory: int | None, request: int | None, cgroup: Cgroup | None, host: int) -> Budget:
+def find_budget(
+    *, memory: int | None, request: int | None, cgroup: Cgroup | None, host: int, tuned: int | None = None
+) -> Budget:
     """Take the smallest of what was asked for, what is guaranteed and what is enforced, all in bytes.
 
     ``memory`` is the operator's setting, ``request`` the pod's memory request (0, as Kubernetes reports a
-    request that was not made, counts as None), ``host`` the machine's memory.
+    request that was not made, counts as None), ``host`` the machine's memory. ``tuned`` is what was settled
+    for the migration, and counts where there is no other.
     """
-    return _choose(memory=memory, request=request, limit=cgroup.limit() if cgroup else None, host=host)
+    limit = cgroup.limit() if cgroup else None
+    return _choose(memory=memory, request=request, limit=limit, host=host, tuned=tuned)
 
 
-def _choose(*, memory: int | None, request: int | None, limit: int | None, host: int) -> Budget:
+def _choose(
+    *, memory: int | None, request: int | None, limit: int | None, host: int, tuned: int | None = None
+) -> Budget:
     found = [
         (size, source)
         for size, source in (
@@ -79,6 +85,8 @@ def _choose(*, memory: int | None, request: int | None, limit: int | None, host:
         )
         if size
     ]
+    if not found and tuned:
+        return Budget(size=tuned, source=f"tuned memory {format_bytes(tuned)}", warnings=())
     if not found:
         return _share_of_host(host)
     size, source = min(found, key=lambda one: one[0])
@@ -119,8 +127,9 @@ def _setting(size: int) -> str:
 class Sensor:
     """Reads memory as often as it is asked, at a cost that allows asking often.
 
-    ``memory`` and ``request`` are bytes, as for ``find_budget``; ``root`` holds ``proc`` and ``sys``;
-    ``rss`` answers this process's resident bytes. ``rss_start`` is that answer when the sensor was made.
+    ``memory``, ``request`` and ``tuned`` are bytes, as for ``find_budget``; ``root`` holds ``proc`` and
+    ``sys``; ``rss`` answers this process's resident bytes. ``rss_start`` is that answer when the sensor was
+    made.
     """
 
     def __init__(
@@ -128,11 +137,12 @@ class Sensor:
         *,
         memory: int | None = None,
         request: int | None = None,
+        tuned: int | None = None,
         root: Path = Path("/"),
         clock: Callable[[], float] = time.monotonic,
         rss: Callable[[], int] | None = None,
     ) -> None:
-        self._memory, self._request = memory, request
+        self._memory, self._request, self._tuned = memory, request, tuned
         self._root, self._clock, self._rss = root, clock, rss or process_rss()
         self._cgroup, self._host = find_cgroup(root), _host_memory(root)
         self._limit: int | None = None
@@ -158,7 +168,13 @@ class Sensor:
 
     def _find_budget(self) -> Budget:
         self._limit = self._cgroup.limit(last=self._limit) if self._cgroup else None
-        return _choose(memory=self._memory, request=self._request, limit=self._limit, host=self._host)
+        return _choose(
+            memory=self._memory,
+            request=self._request,
+            limit=self._limit,
+            host=self._host,
+            tuned=self._tuned,
+        )
 
     def _beyond(self, rss: int) -> int:
         """Bytes the kernel counts against the limit beyond this process's own, 0.1 s old at most.

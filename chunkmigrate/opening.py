@@ -31,13 +31,7 @@ EMBEDDED_DATABASE = "development"
 def opened(settings: Settings) -> Iterator[Database[Any]]:
     """Yield the database the settings name; the driver's exceptions become sentences."""
     with ExitStack() as stack:
-        uri = settings.uri or stack.enter_context(_embedded())
-        name = settings.database or (None if settings.uri else EMBEDDED_DATABASE)
-        if name is None:
-            message = (
-                "No database is named: put it into the URI (mongodb://host/DATABASE), or use --database."
-            )
-            raise InvalidSettingError(message)
+        uri, name = stack.enter_context(named(settings))
         client = stack.enter_context(server.connect(uri))
         try:
             yield server.database(client, name)
@@ -45,6 +39,20 @@ def opened(settings: Settings) -> Iterator[Database[Any]]:
             raise
         except PyMongoError as error:
             raise server.explained(error, uri) from error
+
+
+@contextmanager
+def named(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the server the settings name, or an embedded one, and the database."""
+    with ExitStack() as stack:
+        uri = settings.uri or stack.enter_context(_embedded())
+        name = settings.database or (None if settings.uri else EMBEDDED_DATABASE)
+        if name is None:
+            message = (
+                "No database is named: put it into the URI (mongodb://host/DATABASE), or use --database."
+            )
+            raise InvalidSettingError(message)
+        yield uri, name
 
 
 @contextmanager

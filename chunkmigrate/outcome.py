@@ -55,6 +55,7 @@ class Outcome:
         """Return what the history keeps."""
         return counted(self.counts) | {
             "peak": self.peak,
+            "start": self.start,
             "budget": self.budget,
             "seconds": self.seconds,
             "position": self.position,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from chunkmigrate.raw import Key
     from chunkmigrate.records import Counts
     from chunkmigrate.retry import Retry
-    from chunkmigrate.sizing import Sizes
+    from chunkmigrate.sizing import Most, Sizes
     from chunkmigrate.throttle import Reason, Throttle
     from chunkmigrate.transforming import Transformer
 
@@ -79,6 +79,7 @@ class Pipeline:
         throttle: Throttle | None = None,
         paused: Callable[[Reason], None] = lambda _: None,
         careful: int = 0,
+        most: Most | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,7 +93,8 @@ class Pipeline:
         self._relief = Relief(sensor, clock)
         self._tight = False
         self.headroom = sizing.headroom(sensor.rss_start, sensor.budget.size)
-        self._top = sizing.ceiling(self.headroom, writers)
+        self._most = most or sizing.Most()
+        self._top = sizing.lowered(sizing.ceiling(self.headroom, writers), self._most)
         begin = checkpoint.sizes or sizing.start(self.headroom, writers)
         self.sizes = sizing.within(begin, self._top)
 
@@ -276,7 +278,7 @@ class Pipeline:
             self.stopped_by = "memory"
         self._tight = False
         self.headroom = sizing.headroom(self._sensor.rss_start, reading.budget)
-        self._top = sizing.ceiling(self.headroom, self._writers)
+        self._top = sizing.lowered(sizing.ceiling(self.headroom, self._writers), self._most)
         self._set_sizes(sizing.following(self.sizes, zone, self._top))
         return reading, zone
 

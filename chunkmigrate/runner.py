@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
+    from chunkmigrate.sizing import Most
 
 # Counting what a filter matches takes the server a microsecond a document or more: a run that is over
 # before anybody asks how long it will take should not pay for the answer.
@@ -51,8 +52,9 @@ class Run:
     """One attempt to apply one migration. Iterate it once.
 
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
-    write. ``stopped`` says whether it was asked to stop, ``note`` is told a word and a sentence whenever
-    there is something an operator should know. ``only_quarantined``: nothing but the documents in quarantine.
+    write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
+    ``note`` is told a word and a sentence whenever there is something to know. ``only_quarantined``: nothing but the
+    documents in quarantine.
     """
 
     def __init__(
@@ -64,13 +66,14 @@ class Run:
         writers: int,
         wait: float = 0.0,
         max_rate: float | None = None,
+        most: Most | None = None,
         stopped: Callable[[], bool] = lambda: False,
         note: Callable[[str, str], None] = lambda _event, _message: None,
         only_quarantined: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
-        self._writers, self._wait, self._max_rate = writers, wait, max_rate
+        self._writers, self._wait, self._max_rate, self._most = writers, wait, max_rate, most
         self._stopped, self._note, self._sleep = stopped, note, sleep
         self._only_quarantined = only_quarantined
         ledger, self._holder = Ledger(database), this_process()
@@ -250,6 +253,7 @@ class Run:
             stopped=self._stopped,
             note=self._note,
             max_rate=self._max_rate,
+            most=self._most,
         )
 
     def _readmit(self, readmission: Readmission) -> None:

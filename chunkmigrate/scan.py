@@ -8,7 +8,7 @@ read may take and what happens then is ``windows``'; writing is nobody's here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
+    from pymongo.database import Database
 
     from chunkmigrate.raw import Key
 
@@ -58,6 +59,15 @@ class Scan:
         while page := reader.read(after, PLAIN_PAGE_BYTES, measured=False):
             yield page
             after = page.through
+
+    def on(self, database: Database[Any]) -> Scan:
+        """Return the same scan of another client's database."""
+        name, options = self.collection.name, self.collection.codec_options
+        return replace(self, collection=database.get_collection(name, codec_options=options))
+
+    def only(self, fields: tuple[str, ...]) -> Scan:
+        """Return the same scan of fewer fields."""
+        return replace(self, fields=fields)
 
     @property
     def namespace(self) -> str:
@@ -152,6 +162,12 @@ class Scan:
         found = self._find(command, session)
         return [found.key(index) for index in range(len(found))]
 
+    def before(self, key: Key, limit: int) -> list[Key]:
+        """Return the ``_id``s of up to ``limit`` documents in front of ``key``, the nearest first."""
+        command = self._command([], limit) | {"max": key.document(), "sort": {"_id": -1}}
+        found = self._find(command | {"projection": {"_id": 1}})
+        return [found.key(index) for index in range(len(found))]
+
     def ahead(self, after: Key | None, upto: Key, count: int) -> Key | None:
         """Return the ``_id`` of the ``count``-th document behind ``after``, None where ``upto`` comes first.
 
@@ -161,7 +177,7 @@ class Scan:
         return found[0] if found else None
 
     def _sizes(self, command: dict[str, Any], session: ClientSession | None = None) -> list[int]:
-        projection = {"_id": 0, "size": {"$bsonSize": self._measured()}}
+        projection = {"_id": 0, "size": {"$bsonSize": self.measured}}
         found = self._find(command | {"projection": projection}, session)
         return [bson.decode(size)["size"] for size in found]
 
@@ -170,7 +186,9 @@ class Scan:
             return command
         return command | {"projection": dict.fromkeys(self.fields, 1) | {"_id": 1}}
 
-    def _measured(self) -> Any:
+    @property
+    def measured(self) -> Any:
+        """The expression that is what is read of a document, for ``$bsonSize``."""
         if self.fields is None:
             return "$$ROOT"
         outermost = {field.partition(".")[0] for field in self.fields} | {"_id"}

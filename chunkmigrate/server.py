@@ -38,10 +38,11 @@ from chunkmigrate.errors import (
 from chunkmigrate.retry import Retry, is_conflict, is_slow, is_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
+    from pymongo.monitoring import CommandListener
 
 T = TypeVar("T")
 
@@ -77,13 +78,13 @@ _SLOW = "Is it locked (fsyncLock), overloaded, or without a majority of its memb
 _SAFE = "What is committed is safe; run again to continue."
 
 
-def connect(uri: str) -> MongoClient[Any]:
-    """Return a client of a server that has answered.
+def connect(uri: str, listeners: Sequence[CommandListener] = ()) -> MongoClient[Any]:
+    """Return a client of a server that has answered; ``listeners`` are told of each command it sends.
 
     Raises `InvalidSettingError` for a connection string that is none, `UnreachableError` where nobody
     answers, `AccessDeniedError` where the credentials are refused.
     """
-    client = _client(uri)
+    client = _client(uri, listeners)
     try:
         client.admin.command("ping")
     except PyMongoError as error:
@@ -92,9 +93,9 @@ def connect(uri: str) -> MongoClient[Any]:
     return client
 
 
-def _client(uri: str) -> MongoClient[Any]:
+def _client(uri: str, listeners: Sequence[CommandListener]) -> MongoClient[Any]:
     """Return a client without a time limit for its commands: an author's index may take an hour to build."""
-    options: dict[str, Any] = {"appname": "chunkmigrate"}
+    options: dict[str, Any] = {"appname": "chunkmigrate", "event_listeners": [*listeners]}
     if "serverselectiontimeoutms" not in uri.lower():
         options["serverSelectionTimeoutMS"] = SERVER_SELECTION_SECONDS * 1_000
     if "connecttimeoutms" not in uri.lower():

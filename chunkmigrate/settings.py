@@ -39,6 +39,7 @@ class Settings:
     """What a command was asked to work with.
 
     ``memory`` and ``request`` are bytes, ``max_rate`` is documents a second; None is no limit of one's own.
+    Where no number of ``writers`` was asked for, it is None.
     """
 
     uri: str | None
@@ -46,7 +47,7 @@ class Settings:
     folder: Path
     memory: int | None
     request: int | None
-    writers: int
+    writers: int | None
     max_rate: float | None
 
 
@@ -103,9 +104,11 @@ def _size(name: str, value: Any) -> int | None:
         raise InvalidSettingError(message) from error
 
 
-def _writers(value: Any) -> int:
+def _writers(value: Any) -> int | None:
+    if value is None:
+        return None
     try:
-        writers = WRITERS if value is None else int(str(value))
+        writers = int(str(value))
     except ValueError:
         writers = 0
     if not 1 <= writers <= MAX_WRITERS:

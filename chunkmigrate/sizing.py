@@ -102,6 +102,15 @@ class Sizes:
         return self.chunk_documents == 1 and self.chunk_bytes == MIN_CHUNK_BYTES
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Most:
+    """The largest sizes there is any use in, whatever memory allows: bytes, and documents of a chunk."""
+
+    chunk_bytes: int = MAX_CHUNK_BYTES
+    page_bytes: int = MAX_PAGE_BYTES
+    chunk_documents: int = MAX_CHUNK_DOCUMENTS
+
+
 STORED = tuple(field.name for field in fields(Sizes))
 
 
@@ -132,6 +141,18 @@ def ceiling(room: int, writers: int) -> Sizes:
     )
 
 
+def lowered(top: Sizes, most: Most) -> Sizes:
+    """Return the largest sizes where evidence says that less is as good: what fits, and at ``most`` that."""
+    chunk = _between(MIN_CHUNK_BYTES, most.chunk_bytes, top.chunk_bytes)
+    return replace(
+        top,
+        chunk_bytes=chunk,
+        full_bytes=chunk,
+        page_bytes=_between(MIN_PAGE_BYTES, most.page_bytes, top.page_bytes),
+        chunk_documents=_between(1, most.chunk_documents, top.chunk_documents),
+    )
+
+
 def start(room: int, writers: int) -> Sizes:
     """Return the sizes to begin with: chunks of a quarter, until memory has been seen to allow more."""
     top = ceiling(room, writers)
@@ -157,7 +178,7 @@ def following(sizes: Sizes, zone: Zone, top: Sizes) -> Sizes:
         full_bytes=top.chunk_bytes,
     )
     recovered = (
-        following_.chunk_documents == MAX_CHUNK_DOCUMENTS and following_.chunk_bytes == top.chunk_bytes
+        following_.chunk_documents == top.chunk_documents and following_.chunk_bytes == top.chunk_bytes
     )
     return replace(following_, slow=sizes.slow and not recovered)
 
@@ -168,6 +189,7 @@ def within(sizes: Sizes, top: Sizes) -> Sizes:
         sizes,
         chunk_bytes=_between(MIN_CHUNK_BYTES, sizes.chunk_bytes, top.chunk_bytes),
         page_bytes=_between(MIN_PAGE_BYTES, sizes.page_bytes, top.page_bytes),
+        chunk_documents=min(sizes.chunk_documents, top.chunk_documents),
         full_bytes=top.chunk_bytes,
     )
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.sizing import Most
     from chunkmigrate.throttle import Reason
 
 
@@ -51,7 +52,8 @@ class Context:
 
     ``sessions`` are one for what the run does by itself and one for each writer, or as many None where the
     server has no transactions. ``note`` is told what an operator should know: a word and a sentence.
-    ``probe`` reads the server's load, every few seconds however many steps there are.
+    ``most`` are the largest sizes there is any use in. ``probe`` reads the server's load, every few seconds
+    however many steps there are.
     """
 
     migration: str
@@ -64,6 +66,7 @@ class Context:
     stopped: Callable[[], bool]
     note: Callable[[str, str], None]
     max_rate: float | None = None
+    most: Most | None = None
     probe: Probe = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +164,7 @@ class Step:
                 throttle=self._throttle,
                 paused=self._paused,
                 careful=careful,
+                most=context.most,
             )
             for result in pipeline:
                 judge(self.gained, ended=False)

@@ -1,0 +1,154 @@
+"""Evidence: what a tuner does: profile a migration, and settle its memory and chunk sizes from that.
+
+They parse and call. What is measured is ``profiler``'s, what follows from it ``tuning``'s, how it looks on a
+terminal ``summary``'s, and which exit code a failure gets is ``cli``'s.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chunkmigrate import checkpoint, profiles, tuned
+from chunkmigrate import settings as settings_
+from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
+from chunkmigrate.migration import discover, find
+from chunkmigrate.opening import named, opened
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri, Writers  # noqa: TC001 (typer reads them)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo.database import Database
+
+    from chunkmigrate.migration import Migration
+    from chunkmigrate.profiles import Profile
+    from chunkmigrate.settings import Settings
+    from chunkmigrate.summary import Summary
+    from chunkmigrate.tuning import PastRun
+
+SAMPLE = 2_000
+LEAST_SAMPLE, MOST_SAMPLE = 10, 100_000
+
+
+def profile(
+    name: Name,
+    *,
+    sample: Annotated[int, typer.Option(help="How many documents to measure.")] = SAMPLE,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Commit chunks of several sizes, to a scratch collection.")
+    ] = False,
+    memray: Annotated[
+        bool, typer.Option("--memray", help="Write a flamegraph too; memray must be installed.")
+    ] = False,
+    writers: Writers = None,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a migration takes, on a sample. Changes no document."""
+    from chunkmigrate.profiler import Asked, Profiler
+
+    if not LEAST_SAMPLE <= sample <= MOST_SAMPLE:
+        message = f"--sample {sample} is not a number of documents from {LEAST_SAMPLE:,} to {MOST_SAMPLE:,}."
+        raise InvalidSettingError(message)
+    settings = settings_.resolve(
+        {"uri": uri, "database": database, "dir": directory, "writers": writers}, os.environ, Path()
+    )
+    migration = find(discover(settings.folder), name)
+    with named(settings) as (address, in_database):
+        asked = Asked(
+            migration=migration,
+            uri=address,
+            database=in_database,
+            writers=settings.writers or settings_.WRITERS,
+            sample=sample,
+            sweep=sweep,
+            memray=memray,
+            say=_say,
+        )
+        made = Profiler(asked).profile()
+    path = profiles.path_of(migration)
+    profiles.save(made, path)
+    if as_json:
+        typer.echo(path.read_text("utf-8"), nl=False)
+        return
+    _summary().profile(made)
+    typer.echo(f"Written to {path}. `chunkmigrate tune {migration.name}` says what follows from it.")
+
+
+def tune(
+    name: Name,
+    *,
+    write: Annotated[
+        bool, typer.Option("--write", help="Keep it beside the migration, for `run` and `job render`.")
+    ] = False,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which memory, chunk sizes and writers the profile and past runs suggest, and why."""
+    from chunkmigrate import tuning
+
+    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    migration = find(discover(settings.folder), name)
+    found = tuning.tune(_profile(migration), _past(settings, migration))
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        _summary().tuning(found)
+    if write:
+        typer.echo(f"Written to {tuned.save(migration, found.tuned, found.why)}.", err=as_json)
+
+
+def _summary() -> Summary:
+    from chunkmigrate.summary import Summary
+
+    return Summary()
+
+
+def _profile(migration: Migration) -> Profile | None:
+    """Return the profile; None where there is none at all."""
+    if not profiles.path_of(migration).exists():
+        return None
+    return profiles.load(migration)
+
+
+def _past(settings: Settings, migration: Migration) -> list[PastRun]:
+    """Return past runs of this very file, oldest first. Without a server there are none."""
+    if settings.uri is None:
+        return []
+    with opened(settings) as db:
+        runs = [run for run in Ledger(db).runs(migration.name) if run.get("checksum") == migration.checksum]
+        return [_past_run(db, run) for run in runs]
+
+
+def _past_run(db: Database[Any], run: Mapping[str, Any]) -> PastRun:
+    from chunkmigrate.tuning import PastRun
+
+    died = run["status"] in (DIED, RUNNING)
+    return PastRun(
+        applied=run["status"] == APPLIED,
+        died=died,
+        peak=run.get("peak", 0),
+        used=checkpoint.used(db, run["migration"]) if died else 0,
+        budget=run["budget"],
+        start=run.get("start", 0),
+        read=run.get("read", 0),
+        seconds=run.get("seconds", 0.0),
+    )
+
+
+def _say(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\n")

@@ -1,0 +1,170 @@
+"""Sampling: stretches of a scan that stand for all of it, and what the server says of its sizes.
+
+A stretch is a few documents that lie behind one another, because a page and a chunk hold what lies together.
+Most begin at random places, two of them are long, and some surround the largest documents, which a random
+sample would miss. It reads and chooses; what is done with the documents is others' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from chunkmigrate.frontier import Segment
+from chunkmigrate.raw import key_of
+from chunkmigrate.scan import RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from chunkmigrate.raw import Key
+    from chunkmigrate.scan import Scan
+
+SAMPLE = 2_000
+
+# Two fifths of the sample are two long stretches, in which pages and chunks reach their full size; the rest
+# are short ones, spread widely. A long and a short one may overlap, which says nothing wrong.
+LONG_SHARE, LONG_COUNT = 2 / 5, 2
+SHORT = 25
+
+# Beside them: the stretches around the largest documents. What is large often lies together.
+LARGEST = 3
+BEFORE, BEHIND = 8, 24
+
+# What differs less from the mean of all documents is as good as equal to it.
+ALIKE = 0.1
+
+# 1.2 GB of documents are measured in a second. What takes longer than this is judged by the sample alone.
+CENSUS_SECONDS = 5.0
+# To find a stretch the server may have to pass over much that does not match.
+STRETCH_SECONDS = 2.0
+
+
+Weighed: TypeAlias = "tuple[Key, int]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Census:
+    """How many documents match, how many bytes are read of them together, and which are the largest."""
+
+    documents: int
+    size: int
+    largest: int
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """Stretches of a scan. ``long`` and ``short`` ones are taken at random, ``large`` are not.
+
+    ``whole``: the long one is all there is. ``census`` is None where the server needed too long for it.
+    """
+
+    long: tuple[Segment, ...]
+    short: tuple[Segment, ...]
+    large: tuple[Segment, ...]
+    whole: bool
+    census: Census | None
+
+    @property
+    def all(self) -> tuple[Segment, ...]:
+        """All stretches."""
+        return self.long + self.short + self.large
+
+
+def sample(scan: Scan, size: int = SAMPLE) -> Sample:
+    """Choose stretches of about ``size`` documents; of a smaller collection, all of it. Reads only."""
+    upto, census = scan.upper_bound(), _census(scan)
+    if upto is None:
+        return Sample(long=(), short=(), large=(), whole=True, census=census)
+    matching = scan.count() if census is None else census.documents
+    if matching is not None and matching <= size:
+        return Sample(long=(Segment(None, upto),), short=(), large=(), whole=True, census=census)
+    long = max(SHORT, int(size * LONG_SHARE / LONG_COUNT))
+    few = max(1, (size - LONG_COUNT * long) // SHORT)
+    large = [_around(scan, key, upto) for key in census.keys] if census else []
+    return Sample(
+        long=tuple(_spread(scan, upto, LONG_COUNT, long)),
+        short=tuple(_spread(scan, upto, few, SHORT)),
+        large=tuple(filter(None, large)),
+        whole=False,
+        census=census,
+    )
+
+
+def representative(spread: Sequence[Weighed], large: Sequence[Weighed], mean: float) -> list[Key]:
+    """Return documents whose mean size is about ``mean``, as that of all documents is.
+
+    A random sample has too many of the few large ones, or too few: some are left out, or brought in.
+    """
+    chosen, total = sorted(spread, key=lambda one: one[1]), sum(size for _, size in spread)
+    while len(chosen) > 1 and total > (1 + ALIKE) * mean * len(chosen):
+        total -= chosen.pop()[1]
+    for key, size in large:
+        if total + size <= mean * (len(chosen) + 1):
+            chosen.append((key, size))
+            total += size
+    return [key for key, _ in chosen]
+
+
+def _spread(scan: Scan, upto: Key, count: int, documents: int) -> Iterator[Segment]:
+    """Yield stretches of so many documents behind random places; none of them overlap."""
+    starts = _starts(scan, count)
+    for start, end in zip(starts, [*starts[1:], upto], strict=True):
+        if found := _stretch(scan, start, end, documents):
+            yield found
+
+
+def _starts(scan: Scan, count: int) -> list[Key]:
+    """Return the ``_id``s of documents at random, in the order of the index. They need not match."""
+    stages: list[Mapping[str, Any]] = [
+        {"$sample": {"size": count}},
+        {"$project": {"_id": 1}},
+        {"$sort": {"_id": 1}},
+    ]
+    return [*dict.fromkeys(_keys(scan, stages, CENSUS_SECONDS))]
+
+
+def _stretch(scan: Scan, after: Key | None, upto: Key, documents: int) -> Segment | None:
+    """Return a stretch of so many documents behind ``after``, in front of ``upto``; None where none match."""
+    try:
+        with pymongo.timeout(STRETCH_SECONDS):
+            keys = scan.keys(after, upto, documents)
+    except PyMongoError:
+        return None
+    return Segment(after, keys[-1]) if keys else None
+
+
+def _around(scan: Scan, key: Key, upto: Key) -> Segment | None:
+    try:
+        with pymongo.timeout(STRETCH_SECONDS):
+            before = scan.before(key, BEFORE)
+    except PyMongoError:
+        return None
+    after = before[-1] if len(before) == BEFORE else None
+    return _stretch(scan, after, upto, BEFORE + BEHIND)
+
+
+def _census(scan: Scan) -> Census | None:
+    """Ask the server for the sizes of all documents, as they are read; None where that takes too long."""
+    sized: list[Mapping[str, Any]] = [{"$project": {"size": {"$bsonSize": scan.measured}}}]
+    if scan.filter:
+        sized = [{"$match": scan.filter}, *sized]
+    sums = {"documents": {"$sum": 1}, "size": {"$sum": "$size"}, "largest": {"$max": "$size"}}
+    largest: list[Mapping[str, Any]] = [{"$sort": {"size": -1}}, {"$limit": LARGEST}]
+    try:
+        with pymongo.timeout(CENSUS_SECONDS):
+            found = next(scan.collection.aggregate([*sized, {"$group": {"_id": None, **sums}}]), None)
+        keys = _keys(scan, [*sized, *largest], CENSUS_SECONDS) if found else []
+    except PyMongoError:
+        return None
+    found = found or dict.fromkeys(sums, 0)
+    return Census(**{name: found[name] for name in sums}, keys=tuple(keys))
+
+
+def _keys(scan: Scan, stages: Sequence[Mapping[str, Any]], seconds: float) -> list[Key]:
+    with pymongo.timeout(seconds):
+        return [key_of(found.raw) for found in scan.collection.with_options(RAW).aggregate([*stages])]

@@ -1,0 +1,117 @@
+"""Scratch: copies of a few documents, made by the server, that writes may go to instead of the real ones.
+
+So a chunk can be committed for real and nothing anybody needs is changed. What is written, and how long that
+takes, is for others to see to.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import PyMongoError
+
+from chunkmigrate.raw import enclosed
+from chunkmigrate.settings import MAX_WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pymongo.client_session import ClientSession
+    from pymongo.collection import Collection
+
+    from chunkmigrate.chunks import Chunk
+    from chunkmigrate.raw import Key
+    from chunkmigrate.scan import Scan
+
+PREFIX = "chunkmigrate_scratch_"
+
+# An index's own options, without what names it.
+_NOT_OPTIONS = ("v", "key", "ns", "background")
+
+
+@dataclass(slots=True)
+class Scratch:
+    """Stands for the client of a backfill: each collection that is written to has one of its own here."""
+
+    scan: Scan
+    name: str
+    _places: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, keys: Sequence[Key]) -> None:
+        """Copy documents, whole, with the indexes of their collection; what was here before is gone."""
+        self.clear()
+        source, target = self.scan.collection, self._place(self.scan.namespace)
+        chosen = RawBSONDocument(enclosed(b"\x03_id\0" + enclosed(b"\x04$in\0" + _array(keys))))
+        source.aggregate([{"$match": chosen}, {"$out": target}])
+        for name, index in source.index_information().items():
+            if name != "_id_":
+                options = {option: value for option, value in index.items() if option not in _NOT_OPTIONS}
+                self._collection(target).create_index(index["key"], name=name, **options)
+        # Made before, for a collection that two transactions make at once lets only one of them pass.
+        self._collection(self.name).insert_many({"_id": slot} for slot in range(MAX_WRITERS))
+        # What the server has still to do for the copies is none of what their migration takes.
+        with suppress(PyMongoError):
+            source.database.client.admin.command("fsync")
+
+    def clear(self) -> None:
+        """Drop everything."""
+        for place in [*self._places.values(), self.name]:
+            self._collection(place).drop()
+        self._places.clear()
+
+    def __getitem__(self, database: str) -> _Redirected:
+        """Return what stands for a database."""
+        return _Redirected(self, database)
+
+    def commit(self, slot: int, chunk: Chunk, session: ClientSession | None) -> None:
+        """Store what a checkpoint would, in the transaction of a chunk."""
+        state = {"through": chunk.through.document() if chunk.through else None, "number": chunk.number}
+        self._collection(self.name).update_one({"_id": slot}, {"$set": state}, session=session)
+
+    def send(self, database: str, command: dict[str, Any], session: ClientSession | None) -> dict[str, Any]:
+        """Send a command, to the collection that stands for the one it names."""
+        kind = next(iter(command))
+        place = self._place(f"{database}.{command[kind]}")
+        return self.scan.collection.database.command({**command, kind: place}, session=session)
+
+    @property
+    def copies(self) -> Collection[Any]:
+        """Where the copies of the scanned documents are."""
+        return self._collection(self._place(self.scan.namespace))
+
+    def _place(self, namespace: str) -> str:
+        collection = namespace.partition(".")[2]
+        if collection in self._places.values():
+            return collection
+        return self._places.setdefault(namespace, f"{self.name}_{len(self._places)}")
+
+    def _collection(self, name: str) -> Collection[Any]:
+        return self.scan.collection.database[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Redirected:
+    scratch: Scratch
+    database: str
+
+    def command(self, command: dict[str, Any], *, session: ClientSession | None) -> dict[str, Any]:
+        return self.scratch.send(self.database, command, session)
+
+
+@contextmanager
+def scratch(scan: Scan) -> Iterator[Scratch]:
+    """Yield a place for copies, in the database of ``scan``; at the end nothing is left of it."""
+    made = Scratch(scan, f"{PREFIX}{uuid4().hex[:12]}")
+    try:
+        yield made
+    finally:
+        with suppress(PyMongoError):
+            made.clear()
+
+
+def _array(keys: Sequence[Key]) -> bytes:
+    return enclosed(b"".join(key.element(str(number)) for number, key in enumerate(keys)))
