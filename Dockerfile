@@ -1,7 +1,7 @@
 FROM python:3.12-slim AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE pytest_chunkmigrate.py ./
 COPY chunkmigrate/ chunkmigrate/
 RUN pip wheel --no-deps --wheel-dir /wheels . \
     && python -m venv /venv \

@@ -45,7 +45,10 @@ def to_cents(order):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Migration:
-    """A file in the migrations folder. ``name`` is the file's, without ``.py``."""
+    """A file in the migrations folder. ``name`` is the file's, without ``.py``.
+
+    ``upgrade`` is called instead of the file's own where it is given: by a test.
+    """
 
     name: str
     path: Path
@@ -53,6 +56,7 @@ class Migration:
     checksum: str
     dependencies: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    upgrade: Callable[[Database[Any]], Any] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Migration:
@@ -76,10 +80,27 @@ class Migration:
             aliases=(str(declared["name"]),) if declared.get("name") else (),
         )
 
+    def module(self) -> ModuleType:
+        """Import the file, anew each time; `InvalidModuleError` where that fails."""
+        # Migrations import the project they belong to, which lies beside their folder.
+        beside = str(self.path.resolve().parent.parent)
+        if beside not in sys.path:
+            sys.path.insert(0, beside)
+        spec = importlib.util.spec_from_file_location(f"chunkmigrate_migration_{self.name}", self.path)
+        if spec is None or spec.loader is None:
+            raise _wrong(self, "cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # a dataclass in it looks its own module up
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+            raise _wrong(self, f"cannot be imported: {type(error).__name__}: {error}{where}") from error
+        return module
+
     def load(self) -> Callable[[Database[Any]], Any]:
         """Import the file and return its ``upgrade``; `InvalidModuleError` where it has none."""
-        module = _imported(self)
-        upgrade = getattr(module, "upgrade", None)
+        upgrade = self.upgrade or getattr(self.module(), "upgrade", None)
         if not callable(upgrade):
             raise _wrong(self, "has no function upgrade(db)")
         try:
@@ -89,7 +110,7 @@ class Migration:
             raise _wrong(self, message) from error
         except ValueError:
             pass  # a builtin has no signature to look at
-        return upgrade  # type: ignore[no-any-return]
+        return upgrade
 
     def steps(self, database: Database[Any]) -> list[Backfill]:
         """Call ``upgrade(db)`` and return what is to be done: none where it acted by itself."""
@@ -189,24 +210,6 @@ def _unplaceable(waiting: Sequence[Migration], known: set[str]) -> InvalidModule
                     f"{migration.path} depends on {dependency}, which is not in its folder."
                 )
     return InvalidModuleError(f"{_listed(waiting)} depend on each other in a circle.")
-
-
-def _imported(migration: Migration) -> ModuleType:
-    # Migrations import the project they belong to, which lies beside their folder.
-    beside = str(migration.path.resolve().parent.parent)
-    if beside not in sys.path:
-        sys.path.insert(0, beside)
-    spec = importlib.util.spec_from_file_location(f"chunkmigrate_migration_{migration.name}", migration.path)
-    if spec is None or spec.loader is None:
-        raise _wrong(migration, "cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # a dataclass in it looks its own module up
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise _wrong(migration, f"cannot be imported: {type(error).__name__}: {error}{where}") from error
-    return module
 
 
 def _wrong(migration: Migration, what: str) -> InvalidModuleError:

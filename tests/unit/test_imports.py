@@ -97,14 +97,19 @@ def test_acyclic() -> None:
     [
         ("typer", {"cli", "options", "verbs"}),
         ("rich", {"progress", "demo"}),
-        ("chunkmigrate.mongod", {"opening", "demo", "runner"}),
+        ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
         ("chunkmigrate.verbs", {"cli"}),
         ("chunkmigrate.opening", {"cli", "verbs"}),
         ("chunkmigrate.lease_record", {"lease", "control", "verbs", "ledger"}),
         ("chunkmigrate.control", {"verbs"}),
         ("chunkmigrate.pages", {"scan", "documents"}),
-        ("chunkmigrate.raw", {"pages", "scan", "records", "quarantine", "unchanged", "runner"}),
+        ("chunkmigrate.raw", {"pages", "scan", "records", "quarantine", "unchanged", "runner", "contents"}),
+        ("chunkmigrate.testing", set()),
+        ("chunkmigrate.confined", {"testing"}),
+        ("chunkmigrate.contents", {"testing"}),
+        ("chunkmigrate.interruption", {"testing"}),
+        ("pytest", set()),
     ],
 )
 def test_importers(imported: str, importers: set[str]) -> None:
@@ -142,3 +147,14 @@ def test_light() -> None:
 
     assert "chunkmigrate" in run.stdout.split()
     assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_plugin_is_light() -> None:
+    """The fixtures, which pytest loads everywhere, bring in neither the driver nor chunkmigrate."""
+    code = "import sys, pytest_chunkmigrate; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    assert "pytest_chunkmigrate" in run.stdout.split()
+    assert {"chunkmigrate", "pymongo", "bson", "psutil"}.isdisjoint(run.stdout.split())
