@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import evidence, server, tuned, verbs
+from chunkmigrate import evidence, scaffolding, server, tuned, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import (
     CancelledError,
@@ -29,7 +29,7 @@ from chunkmigrate.errors import (
 )
 from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.memory import Sensor
-from chunkmigrate.migration import EXAMPLE, discover, find
+from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, MaxRate, Memory, Name, Uri, Wait, Writers  # noqa: TC001 (typer reads them)
 from chunkmigrate.runner import Run
@@ -100,20 +100,10 @@ def new(
     *,
     directory: Dir = None,
 ) -> None:
-    """Write a new migration that runs as it stands."""
-    folder = _settings(dir=directory).folder
-    slug = "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
-    if not slug:
-        message = f"{name!r} has no letter or digit to make a file name of."
-        raise InvalidSettingError(message)
-    path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{slug}.py"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(EXAMPLE, "utf-8")
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}."
-        raise InvalidSettingError(message) from error
-    typer.echo(path)
+    """Write a new migration that runs as it stands, and a test of it that passes."""
+    migration, test = scaffolding.write(_settings(dir=directory).folder, name, datetime.now(UTC))
+    typer.echo(f"Its test is {test}; run it with pytest.", err=True)
+    typer.echo(migration)
 
 
 @app.command()

@@ -88,6 +88,34 @@ def migrate(db: Database[Any], mongodb_uri: str, cli: CommandLine) -> Migrate:
     return Migrate(db, cli.folder / "migrations", mongodb_uri)
 
 
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_new_tests_pass(cli: CommandLine, project: Project, mode: str) -> None:
+    """The tests `new` writes pass as they stand, however pytest imports them, where warnings are errors."""
+    cli("new", "order prices in cents")
+    cli("new", "prices again")
+    done = project.pytest(f"--import-mode={mode}", "-W", "error")
+
+    assert done.returncode == 0, done.stdout
+    assert "6 passed" in done.stdout
+
+
+def test_new_test_of_one(cli: CommandLine, project: Project) -> None:
+    """A test can be run alone, by its path, and without a server where it needs none."""
+    path = cli("new", "prices").stderr.split()[3].removesuffix(";")
+    done = project.pytest(f"{project.folder / path}::test_to_cents", MONGODB_URI="mongodb://127.0.0.1:1")
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_example_is_what_new_writes(cli: CommandLine) -> None:
+    """The test beside the example is the one `new` writes, which the linters see that way."""
+    made = Path(cli("new", "order prices in cents").stdout.strip())
+    written = (cli.folder / made.parent / "tests" / f"test_{made.name}").read_text("utf-8")
+    [example] = (ROOT / "migrations" / "tests").glob("*.py")
+
+    assert written == example.read_text("utf-8").replace(example.stem.removeprefix("test_"), made.stem)
+
+
 def test_fixtures(cli: CommandLine, project: Project, client: MongoClient[Any]) -> None:
     """The fixtures find the project's folder of migrations, and leave no database behind."""
     cli.write(INCREMENT)
@@ -129,6 +157,7 @@ def test_not_idempotent(project: Project, cli: CommandLine) -> None:
 def test_printed_tests(cli: CommandLine, project: Project) -> None:
     """The tests that the documentation prints pass on the migration they are about."""
     shutil.copytree(ROOT / "migrations", project.folder / "migrations")
+    shutil.rmtree(project.folder / "migrations" / "tests")
     printed = [block for text in (README, GUIDE) for block in PYTHON.findall(text) if "def test_" in block]
     for number, block in enumerate(printed):
         (project.folder / f"test_{number}.py").write_text(block)

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 
 
 def test_new_writes_what_runs(cli: CommandLine, db: Database[Any]) -> None:
-    """`new` writes a migration that runs as it stands."""
+    """`new` writes a migration that runs as it stands, prints where it is, and says where its test is."""
     db.orders.insert_one({"_id": 1, "price": 12.34})
     made = cli("new", "Order prices, in cents!")
     done = cli("run", "prices")
 
     assert made.returncode == done.returncode == 0
-    assert made.stdout.strip().endswith("_order_prices_in_cents.py")
+    assert made.stdout.endswith("_order_prices_in_cents.py\n")
+    assert made.stdout.count("\n") == 1
+    assert f"tests/test_{made.stdout.strip().removeprefix('migrations/')}; run it with pytest" in made.stderr
     assert db.orders.find_one() == {"_id": 1, "price": 12.34, "cents": 1234}
 
 

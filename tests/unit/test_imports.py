@@ -105,6 +105,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.control", {"verbs"}),
         ("chunkmigrate.pages", {"scan", "documents"}),
         ("chunkmigrate.raw", {"pages", "scan", "records", "quarantine", "unchanged", "runner", "contents"}),
+        ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),
         ("chunkmigrate.contents", {"testing"}),
