@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from chunkmigrate.outcome import Outcome
     from chunkmigrate.records import Counts
-    from chunkmigrate.sizing import Sizes
 
 Upgrade: TypeAlias = Callable[["Database[Any]"], Any]
 MigrationLike: TypeAlias = str | Path | ModuleType | Upgrade
@@ -179,7 +178,13 @@ class Migrate:
         before = Contents.of(self.database)
         whole = self._applied(chosen)
         before.put_back(self.database)
-        stopped = self._stopped(chosen, interruption, chunks_of(after))
+        watched, sizes = interruption.of(chosen), chunks_of(after)
+        stopped = self._run(watched, stopped=interruption.is_asked, sizes=sizes)
+        if stopped.counts.read >= whole.counts.read:
+            raise AssertionError(
+                f"{chosen.name} has no more than {stopped.counts.read:,} documents to read, so there is "
+                "nothing to interrupt. Give it more of them, or let after= be less."
+            )
         resumed = self._migrated(self._run(chosen))
         what = f"{chosen.name}, interrupted after {after:,} and resumed, left other data than in one go"
         _compare(whole, resumed, ignoring, what, _KEPT)
@@ -232,17 +237,6 @@ class Migrate:
         if outcome.status != APPLIED:
             raise AssertionError(sentence(outcome))
         return Migrated(counts=outcome.counts, contents=Contents.of(self.database))
-
-    def _stopped(self, migration: Migration, interruption: Interruption, sizes: Sizes) -> Outcome:
-        __tracebackhide__ = True
-        watched = interruption.of(migration)
-        outcome = self._run(watched, stopped=interruption.is_asked, sizes=sizes)
-        if outcome.status == APPLIED:
-            raise AssertionError(
-                f"{migration.name} read {outcome.counts.read:,} documents and was done before it could be "
-                "interrupted. Give it more of them, or let after= be less."
-            )
-        return outcome
 
 
 def _given(upgrade: Upgrade) -> Migration:

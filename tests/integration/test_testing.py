@@ -191,8 +191,11 @@ def test_kept_in_the_process(migrate: Migrate, upgrade: Any) -> None:
 
 def test_nothing_to_interrupt(migrate: Migrate) -> None:
     """An interruption that cannot happen is a failure: nothing would be tested."""
-    with pytest.raises(AssertionError, match="read 5 documents and was done before"):
-        migrate.interrupted(increment, FIVE, after=6)
+    for after in (5, 6):
+        with pytest.raises(AssertionError, match="no more than 5 documents to read"):
+            migrate.interrupted(increment, FIVE, after=after)
+    with pytest.raises(AssertionError, match="no more than 0 documents to read"):
+        migrate.interrupted(lambda _db: None)
     with pytest.raises(ValueError, match="not after 0"):
         migrate.interrupted(increment, FIVE, after=0)
 
