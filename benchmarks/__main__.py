@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from benchmarks import kernel, stage, tables
+from benchmarks.foretold import foretold
 from benchmarks.rounds import Result, Target, measure, once
 from benchmarks.shapes import SHAPES
 from benchmarks.way import WAYS
@@ -21,11 +22,13 @@ from chunkmigrate import limits, mongod, server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from benchmarks.foretold import Foretold
     from benchmarks.kernel import Confined
     from benchmarks.shapes import Shape
+    from chunkmigrate.limits import Limiter
 
 DATABASE = "chunkmigrate_benchmarks"
-WIDTH = 140
+WIDTH = 180
 
 # A server keeps what documents were for five minutes. A collection that was put back again and again would
 # have a history no migrated one has, and updating it took three times as long, whichever way.
@@ -50,17 +53,28 @@ class Bench:
     results: list[Result] = field(default_factory=list)
     grown: list[Result] = field(default_factory=list)
     confined: list[Confined] = field(default_factory=list)
+    foretold: list[Foretold] = field(default_factory=list)
+    requests: int = 0
+    only_foretold: bool = False
 
     def run(self, shapes: Sequence[Shape]) -> None:
         """Measure the shapes, one after the other, each alone on the server."""
         limiter = limits.available()
         for shape in shapes:
-            if shape.name == GROWS:
+            if shape.name == GROWS and not self.only_foretold:
                 self._grow(shape)
             with self._filled(shape, shape.count(self.scale)) as result:
-                self._compare(result)
-                run = kernel.confined(self.target, result, limiter) if limiter else None
-                self.confined.append(run or kernel.unconfined(self.target, result))
+                if not self.only_foretold:
+                    self._compare(result)
+                    run = kernel.confined(self.target, result, limiter) if limiter else None
+                    self.confined.append(run or kernel.unconfined(self.target, result))
+                if limiter:
+                    self._foretell(result, limiter)
+
+    def _foretell(self, result: Result, limiter: Limiter) -> None:
+        runs = max(self.requests, self.rounds)
+        row = foretold(self.target, result, limiter, runs=runs, bisect=bool(self.requests))
+        self.foretold.append(row)
 
     def _compare(self, result: Result) -> None:
         self.results.append(result)
@@ -98,13 +112,23 @@ def main() -> None:
         stack.callback(client.drop_database, DATABASE)
         client.drop_database(DATABASE)
         target = Target(uri=uri, database=client[DATABASE], say=_say(began))
-        bench = Bench(target=target, rounds=options.rounds, scale=options.scale)
+        bench = Bench(
+            target=target,
+            rounds=options.rounds,
+            scale=options.scale,
+            requests=options.requests,
+            only_foretold=options.foretold,
+        )
         bench.run(options.shapes)
     _print(bench)
 
 
 def _print(bench: Bench) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    if bench.foretold:
+        console.print(tables.foretold(bench.foretold))
+    if bench.only_foretold:
+        return
     console.print(tables.compared(bench.results, bench.rounds))
     if bench.grown:
         console.print(tables.growth(bench.grown))
@@ -121,6 +145,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each way runs [3]")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many documents [1]")
+    parser.add_argument("--foretold", action="store_true", help="only profile, tune, and run so")
+    parser.add_argument(
+        "--requests", type=int, default=0, help="so many runs in the tuned request, and find the smallest [0]"
+    )
     names = ",".join(shape.name for shape in SHAPES)
     parser.add_argument("--shapes", type=_shapes, default=SHAPES, help=f"some of {names} [all]")
     return parser.parse_args()

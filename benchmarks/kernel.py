@@ -43,13 +43,13 @@ class Confined:
         return self.told.get("start")
 
 
-def confined(target: Target, result: Result, limits: Limiter) -> Confined:
-    """Run ``chunkmigrate run`` on a shape, inside its limit."""
+def confined(target: Target, result: Result, limits: Limiter, limit: int | None = None) -> Confined:
+    """Run ``chunkmigrate run`` on a shape, inside a ``limit`` of bytes, or the shape's own."""
     shape = result.shape
     stage.put_back(target.database, shape)
-    limit = shape.limit * MI
+    limit = limit or shape.limit * MI
     ended = limits.run(_command(target, result), limit, env=environment(), timeout=TIMEOUT)
-    target.say(f"{shape.name} within {shape.limit} MiB: exit code {ended.returncode}")
+    target.say(f"{shape.name} within {limit // MI} MiB: exit code {ended.returncode}")
     return Confined(
         shape=shape.name,
         limit=limit,

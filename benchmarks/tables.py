@@ -12,6 +12,7 @@ from chunkmigrate.units import MI, format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.foretold import Foretold
     from benchmarks.kernel import Confined
     from benchmarks.measured import Measured
     from benchmarks.rounds import Result
@@ -60,6 +61,36 @@ def limits(rows: Sequence[Confined]) -> Table:
         sizes = (row.group_peak, row.told.get("peak"), row.told.get("budget"), row.start)
         table.add_row(row.shape, _size(row.limit), code, *map(_size, sizes))
     return table
+
+
+def foretold(rows: Sequence[Foretold]) -> Table:
+    """Return what profiles foretold, and what came."""
+    table = _table(
+        "Foretold by `profile --sweep` and `tune` of 2,000 documents; measured inside the request (medians)",
+        *("shape", "documents", "profile took", "peak foretold", "measured", "off"),
+        *("duration foretold", "measured", "off", "request", "enough in", "smallest", "ratio"),
+    )
+    for row in rows:
+        peaks, seconds = (row.peak, row.measured_peak), (row.seconds, row.measured_seconds)
+        ratio = f"{row.request / row.smallest:.2f}" if row.smallest else ""
+        table.add_row(
+            row.shape,
+            f"{row.documents:,}",
+            f"{row.profile_seconds:.0f} s",
+            *(_size(round(peak)) for peak in peaks),
+            _off(*peaks),
+            *(f"{_number(one)} s" for one in seconds),
+            _off(*seconds),
+            f"{row.request // MI} MiB",
+            f"{row.enough} of {len(row.runs)}",
+            f"{row.smallest // MI} MiB" if row.smallest else "",
+            ratio,
+        )
+    return table
+
+
+def _off(told: float, came: float) -> str:
+    return f"{100 * (told / came - 1):+.0f} %" if came else UNKNOWN
 
 
 def starts_with(rows: Sequence[Confined]) -> str:

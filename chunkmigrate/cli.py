@@ -184,18 +184,15 @@ class _Runs:
     def __init__(self, database: Database[Any], settings: Settings, stop: Stop, wait: float) -> None:
         self.database, self.stop = database, stop
         self._settings, self._wait = settings, wait
-        self._sensor = Sensor(memory=settings.memory, request=settings.request)
-        self._warnings: Sequence[str] = self._sensor.budget.warnings
+        self._sensor, self._said = self._sensing(None), set[str]()
 
     def run(self, migration: Migration, **how: Any) -> Outcome:
         with ExitStack() as stack:
             show = stack.enter_context(_display()) if sys.stdout.isatty() else JsonLines(_say)
-            warnings, self._warnings = self._warnings, ()
-            for warning in warnings:
-                show.note("warning", warning)
             settled, unused = tuned.load(migration)
-            if unused:
-                show.note("warning", unused)
+            self._sensor = self._sensing(settled)
+            for warning in self._news([unused, *self._sensor.budget.warnings]):
+                show.note("warning", warning)
             run_ = Run(
                 migration,
                 self.database,
@@ -209,6 +206,16 @@ class _Runs:
                 **how,
             )
             return self._shown(run_, show)
+
+    def _sensing(self, settled: tuned.Tuned | None) -> Sensor:
+        memory = settled.memory if settled else None
+        return Sensor(memory=self._settings.memory, request=self._settings.request, tuned=memory)
+
+    def _news(self, warnings: Sequence[str]) -> list[str]:
+        """Return the warnings that were not said yet: several runs have the same budget."""
+        fresh = [warning for warning in warnings if warning and warning not in self._said]
+        self._said.update(fresh)
+        return fresh
 
     def _shown(self, run_: Run, show: Display | JsonLines) -> Outcome:
         show.begin(run_.migration.name, self._sensor.budget.size, self._sensor.budget.source)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, profiles, tuned
+from chunkmigrate import checkpoint, tuned
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
@@ -53,11 +53,14 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Measure what a migration takes, on a sample. Changes no document."""
-    from chunkmigrate.profiler import Asked, Profiler
+    from chunkmigrate import profiles
+    from chunkmigrate.profiler import Asked, Profiler, check_memray
 
     if not LEAST_SAMPLE <= sample <= MOST_SAMPLE:
         message = f"--sample {sample} is not a number of documents from {LEAST_SAMPLE:,} to {MOST_SAMPLE:,}."
         raise InvalidSettingError(message)
+    if memray:
+        check_memray()
     settings = settings_.resolve(
         {"uri": uri, "database": database, "dir": directory, "writers": writers}, os.environ, Path()
     )
@@ -119,6 +122,8 @@ def _summary() -> Summary:
 
 def _profile(migration: Migration) -> Profile | None:
     """Return the profile; None where there is none at all."""
+    from chunkmigrate import profiles
+
     if not profiles.path_of(migration).exists():
         return None
     return profiles.load(migration)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.backfill import writes_of
+from chunkmigrate.memory import process_rss
 from chunkmigrate.units import MI
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def profiled(
 
     transform: Any = backfill.transform or backfill.each_chunk
     functions, profiler = _own_functions(inspect.unwrap(transform)), LineProfiler()
+    rss = process_rss()()
     for function in functions:
         profiler.add_function(function)
     until = clock() + seconds
@@ -73,7 +75,7 @@ def profiled(
                 break
     finally:
         profiler.disable_by_count()
-    return tuple(_tables(profiler, functions))
+    return tuple(_tables(profiler, functions, rss))
 
 
 def _given(transform: Any, document: Any) -> None:
@@ -95,18 +97,22 @@ def _own_functions(transform: Any) -> Sequence[FunctionType]:
     return [*dict.fromkeys([*own, *found])]
 
 
-def _tables(profiler: Any, functions: Sequence[FunctionType]) -> Iterator[Table]:
+def _tables(profiler: Any, functions: Sequence[FunctionType], rss: int) -> Iterator[Table]:
     names = {(f.__code__.co_filename, f.__code__.co_firstlineno): f.__qualname__ for f in functions}
     for file, measured in profiler.code_map.items():
-        lines = [_line(file, number, values) for number, values in measured]
+        numbered = list(measured)
+        # The profiler compares the first line it meets with nothing, and counts the whole process to it.
+        lines = [_line(file, *one, before=0 if place else rss) for place, one in enumerate(numbered)]
         if any(line.hits for line in lines):
             name = names.get((file, lines[0].number), "?")
             yield Table(name=name, file=file, lines=tuple(lines))
 
 
-def _line(file: str, number: int, values: tuple[float, float, int] | None) -> Line:
+def _line(file: str, number: int, values: tuple[float, float, int] | None, *, before: int) -> Line:
     text = linecache.getline(file, number).rstrip("\n")
     if values is None:
         return Line(number=number, text=text, hits=0, increment=None, memory=None)
     increment, memory, hits = values
-    return Line(number=number, text=text, hits=hits, increment=int(increment * MI), memory=int(memory * MI))
+    added = int(increment * MI)
+    own = added - before if added >= before else added
+    return Line(number=number, text=text, hits=hits, increment=own, memory=int(memory * MI))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import chain
@@ -20,7 +21,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import records, server, sessions
-from chunkmigrate.errors import ChunkmigrateError, DoesNotFitError, UsageError, WouldWriteError
+from chunkmigrate.errors import ChunkmigrateError, UsageError, WouldWriteError
 from chunkmigrate.frontier import Segment
 from chunkmigrate.lines import profiled
 from chunkmigrate.memory import Sensor, return_large_buffers
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 # A rehearsal that writes is repeated until it has lasted so long: two chunks alone are noise.
 WRITING_SECONDS = 1.0
 MOST_PASSES = 20
+# To copy takes longer than to write, where documents are large.
+COPYING_SECONDS = 4.0
 
 # To copy takes the server as long as to write, and disk.
 SCRATCH_BYTES = 64 * MIB
@@ -73,8 +76,6 @@ def _answered(asked: Mapping[str, Any]) -> dict[str, Any]:
         return _PARTS[asked["part"]](asked)
     except Refused as error:
         return {"error": str(WouldWriteError(asked["migration"], error.command)), "usage": True}
-    except DoesNotFitError as error:
-        return {"needs": error.needs, "error": str(error), "usage": False}
     except ChunkmigrateError as error:
         return {"error": str(error), "usage": isinstance(error, UsageError)}
 
@@ -120,7 +121,7 @@ def _rehearsed(asked: Mapping[str, Any]) -> dict[str, Any]:
         backfill = _steps(stack, asked)[asked["step"]]
         sensor = Sensor(memory=asked["budget"])
         if sensor.budget.size < sensor.rss_start + LEAST_ROOM:
-            return {"needs": sensor.rss_start + LEAST_ROOM, "error": "", "usage": False}
+            return {"needs": sensor.rss_start + LEAST_ROOM}
         how = {"writers": asked["writers"], "most": Most(chunk_documents=asked["chunk_documents"])}
         if asked["writes"]:
             return _written(stack, asked, backfill, sensor, how)
@@ -139,8 +140,8 @@ def _written(
     opened = stack.enter_context(sessions.opened(client, asked["writers"]))
     place, keys = stack.enter_context(scratch(writing)), _copied(backfill, asked)
     seconds, results = 0.0, list[Any]()
-    passes = 0
-    while seconds < WRITING_SECONDS and passes < MOST_PASSES:
+    passes, began = 0, time.monotonic()
+    while seconds < WRITING_SECONDS and passes < MOST_PASSES and time.monotonic() - began < COPYING_SECONDS:
         place.fill(keys)
         copied = replace(backfill, scan=Scan(place.copies, {}, backfill.scan.fields))
         stretch = Segment(None, copied.scan.upper_bound() or keys[-1])
@@ -171,6 +172,7 @@ def _point(
         "start": result.start,
         "peak": result.peak,
         "stopped_by": result.stopped_by,
+        "needs": result.needs,
         "chunk_bytes": result.sizes.chunk_bytes,
         "page_bytes": result.sizes.page_bytes,
         "seconds": seconds,

@@ -14,6 +14,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -22,12 +25,12 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import profiles, sizing
-from chunkmigrate.errors import ProfileError, UsageError
+from chunkmigrate.errors import InvalidSettingError, ProfileError, UsageError
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
 from chunkmigrate.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from chunkmigrate.migration import Migration
 
@@ -80,6 +83,8 @@ class Profiler:
             name = self.asked.migration.name
             raise ProfileError(f"upgrade(db) of {name} returns no Backfill: there is nothing to profile.")
         steps = [self._step(number, counted["rss"]) for number in range(counted["steps"])]
+        if self.asked.memray:
+            self._flamegraph()
         return Profile(
             format=FORMAT,
             migration=self.asked.migration.name,
@@ -159,11 +164,25 @@ class Profiler:
             held=not needs and not told.get("stopped_by") and peak < sizing.STOP * budget,
         )
 
+    def _flamegraph(self) -> None:
+        """Measure the first step once more, under memray, and draw what it saw beside the profile."""
+        self.asked.say("memray: the first step once more")
+        path = profiles.path_of(self.asked.migration).with_suffix(".memray.html")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="chunkmigrate-memray-") as folder:
+            seen = str(Path(folder) / "seen.bin")
+            self._part("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
+            command = [*_MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
+            drawn = subprocess.run(command, capture_output=True, check=False)
+        if drawn.returncode:
+            message = f"memray could not draw: {_last(drawn.stderr)}."
+            raise ProfileError(message)
+
     def _has_time(self) -> bool:
         return self.clock() - self._began < PROFILE_SECONDS
 
-    def _part(self, part: str, **more: Any) -> dict[str, Any]:
-        """Ask a process for one part. An error there is an error here."""
+    def _part(self, part: str, *, under: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+        """Ask a process for one part, ``under`` memray if at all. An error there is an error here."""
         asked = {
             "part": part,
             "uri": self.asked.uri,
@@ -171,7 +190,7 @@ class Profiler:
             "folder": str(self.asked.migration.path.parent),
             "migration": self.asked.migration.name,
         }
-        command = [sys.executable, "-c", _PART]
+        command = [*_MEMRAY, *under, "-c", _PART] if under else [sys.executable, "-c", _PART]
         try:
             ended = subprocess.run(
                 command,
@@ -205,19 +224,28 @@ def recommended(budget: int) -> int:
     return math.ceil(budget * 1.15 / sizing.MIB) * sizing.MIB
 
 
+def check_memray() -> None:
+    """Raise `InvalidSettingError` where memray is not installed."""
+    if find_spec("memray") is None:
+        message = "--memray needs memray, which is not installed: pip install memray."
+        raise InvalidSettingError(message)
+
+
+def _last(said: bytes) -> str:
+    return said.decode(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
+
+
+_MEMRAY = (sys.executable, "-m", "memray")
 _RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 def _told(ended: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     if ended.returncode:
-        last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit {ended.returncode}"
-        message = (
-            f"One part of the profile ended with {how}: {last or 'it said nothing'}. Nothing was changed."
-        )
+        message = f"One part of the profile ended with {how}: {_last(ended.stderr)}. Nothing was changed."
         raise ProfileError(message)
     told: dict[str, Any] = bson.decode(ended.stdout)
-    if told.get("error") and "needs" not in told:
+    if "error" in told:
         raise (UsageError if told["usage"] else ProfileError)(told["error"])
     if "stretches" in told:  # their ends are positions: decoding would lose some types
         told["stretches"] = bson.decode(ended.stdout, _RAW)["stretches"]

@@ -8,12 +8,13 @@ what remembers it are stand-ins. It tells what that took, and shows nothing. Whi
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from chunkmigrate.errors import DoesNotFitError
 from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.pipeline import Pipeline
-from chunkmigrate.quarantine import Quarantine
 from chunkmigrate.records import Counts
 from chunkmigrate.retry import Retry, never
 from chunkmigrate.transforming import Transformer
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.chunks import Chunk
+    from chunkmigrate.errors import DocumentError
     from chunkmigrate.frontier import Segment
     from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.quarantine import Quarantine
     from chunkmigrate.raw import Key
     from chunkmigrate.records import Deaths, Intent
     from chunkmigrate.sizing import Most, Sizes
+
+SHOWN_FAILURES = 5
 
 # Where writes took no time nothing would be in flight, and memory would look better than it is. A server took
 # this long for each hundred bytes of statements in chunks of a thousand small updates.
@@ -106,7 +111,11 @@ class Unsent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rehearsed:
-    """What a rehearsal took: bytes and seconds. ``stopped_by`` is "memory" where the budget was too small."""
+    """What a rehearsal took: bytes and seconds.
+
+    ``stopped_by`` is "memory" where the budget was too small; ``needs`` is the one that a document asked for
+    which did not fit, or 0.
+    """
 
     counts: Counts
     seconds: float
@@ -114,6 +123,27 @@ class Rehearsed:
     peak: int
     sizes: Sizes
     stopped_by: str
+    needs: int
+
+
+@dataclass(slots=True)
+class Failures:
+    """Stands for quarantine: documents that fail are counted, whatever is to become of them in a run.
+
+    ``needs`` is the largest budget a document asked for that did not fit, in bytes.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: list[DocumentError] = field(default_factory=list)
+    needs: int = 0
+
+    def take(self, chunk: Chunk, _number: int, _document_id: Any, error: DocumentError) -> None:
+        """Count a document of ``chunk`` that failed, and keep the first few failures."""
+        self.needs = max(self.needs, error.needs if isinstance(error, DoesNotFitError) else 0)
+        self.counts[error.reason] += 1
+        if len(self.first) < SHOWN_FAILURES:
+            self.first.append(error)
+        chunk.quarantined += 1
 
 
 class Rehearsal:
@@ -138,13 +168,15 @@ class Rehearsal:
         self._writers, self._most, self._stopped = writers, most, stopped
         self._client: Any = client or Unsent()
         self._sessions = sessions or [None] * writers
+        self.failures = Failures()
         self._began, self._seconds = time.monotonic(), 0.0
         self._pipeline: Pipeline | None = None
 
     def __iter__(self) -> Iterator[ChunkResult]:
         """Yield each chunk once it is done with."""
         retry, checkpoint = Retry(stopped=self._stopped), cast("Checkpoint", self._checkpoint)
-        transformer = Transformer(self._backfill, _quarantine(self._backfill), retry)
+        quarantine = cast("Quarantine", self.failures)
+        transformer = Transformer(self._backfill, quarantine, retry)
         compared = self._backfill.if_unchanged and self._sessions[0] is not None
         with BulkExecutor(
             self._client,
@@ -181,17 +213,5 @@ class Rehearsal:
             peak=self._sensor.peak(),
             sizes=self._pipeline.sizes,
             stopped_by=self._pipeline.stopped_by,
+            needs=self.failures.needs,
         )
-
-
-def _quarantine(backfill: Backfill) -> Quarantine:
-    return Quarantine(
-        database=backfill.scan.collection.database.name,
-        migration="",
-        step=0,
-        namespace=backfill.scan.namespace,
-        run=None,
-        enabled=backfill.on_error == "quarantine",
-        limit=backfill.quarantine_limit,
-        options=backfill.scan.collection.codec_options,
-    )

@@ -53,8 +53,8 @@ class Run:
 
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
-    ``note`` is told a word and a sentence whenever there is something to know. ``only_quarantined``: nothing but the
-    documents in quarantine.
+    ``note`` is told a word and a sentence whenever there is something an operator should know.
+    ``only_quarantined``: nothing but the documents in quarantine.
     """
 
     def __init__(

@@ -178,8 +178,8 @@ class Migrate:
         before = Contents.of(self.database)
         whole = self._applied(chosen)
         before.put_back(self.database)
-        watched, sizes = interruption.of(chosen), chunks_of(after)
-        stopped = self._run(watched, stopped=interruption.is_asked, sizes=sizes)
+        watched, most = interruption.of(chosen), chunks_of(after)
+        stopped = self._run(watched, stopped=interruption.is_asked, most=most)
         if stopped.counts.read >= whole.counts.read:
             raise AssertionError(
                 f"{chosen.name} has no more than {stopped.counts.read:,} documents to read, so there is "

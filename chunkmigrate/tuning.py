@@ -102,22 +102,33 @@ def rehearsed(step: Step) -> list[Point]:
 
 
 def _memory(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, list[str]]:
+    """Return the memory to ask for, and why. What runs took outweighs a sample, but for what did not hold."""
+    sampled = None if profile is None else _sampled(profile, finished=bool(finished))
+    if not finished and profile and sampled:
+        own = format_bytes(profile.baseline)
+        memory = rounded((1 + SPARE) * sampled)
+        why = f"Memory: the sample held in {format_bytes(sampled)}, of which {own} are the process itself"
+        return memory, [f"{why}; +15 %, rounded: {quantity(memory)}."]
+    peak = max(run.peak for run in finished)
+    least = max(run.start for run in finished) + sizing.LEAST_ROOM
+    memory = rounded(max((1 + SPARE) * peak, least, sampled or 0))
+    runs = f"{len(finished)} run" + ("s" if len(finished) > 1 else "")
+    held = f", and no less than the {format_bytes(sampled)} the sample held in" if sampled else ""
+    return memory, [
+        f"Memory: peak {format_bytes(peak)} over {runs}, +15 %{held}, rounded: {quantity(memory)}."
+    ]
+
+
+def _sampled(profile: Profile, *, finished: bool) -> int | None:
+    """Return the smallest budget in which every step held; None where that is not needed, nor known."""
+    points = [held(step) for step in profile.steps if step.sampled]
+    if points and None not in points:
+        return max(point.budget for point in points if point)
     if finished:
-        peak = max(run.peak for run in finished)
-        least = max(run.start for run in finished) + sizing.LEAST_ROOM
-        memory = rounded(max((1 + SPARE) * peak, least))
-        runs = f"{len(finished)} run" + ("s" if len(finished) > 1 else "")
-        return memory, [f"Memory: peak {format_bytes(peak)} over {runs}, +15 %, rounded: {quantity(memory)}."]
-    assert profile is not None  # noqa: S101 - one of the two there is
-    points = [held(step) for step in profile.steps]
-    if None in points:
-        most = max(point.budget for step in profile.steps for point in step.sweep)
-        message = f"No budget up to {format_bytes(most)} held in the profile. Read fewer fields."
-        raise ProfileError(message)
-    budget = max(point.budget for point in points if point)
-    memory, own = rounded((1 + SPARE) * budget), format_bytes(profile.baseline)
-    why = f"Memory: the sample held in {format_bytes(budget)}, of which {own} are the process itself; +15 %"
-    return memory, [f"{why}, rounded: {quantity(memory)}."]
+        return None
+    most = max((point.budget for step in profile.steps for point in step.sweep), default=0)
+    message = f"No budget up to {format_bytes(most)} held in the profile. Read fewer fields."
+    raise ProfileError(message)
 
 
 def _chunks(profile: Profile | None) -> tuple[int, list[str]]:
@@ -176,6 +187,14 @@ def _span(step: Step) -> tuple[float, float] | None:
     if fastest := max(measured, default=0.0):
         seconds = step.documents / fastest
         return seconds / FASTER, seconds / SLOWER
-    # Without a commit measured it is at least what this process needs, and at most all of it in turn.
-    own = step.documents * sum(step.seconds_per_document.values())
-    return own, own + step.documents * max(1.0, step.writes_per_document) * SERVER_SECONDS / SLOWER
+    return span(step.documents, sum(step.seconds_per_document.values()), step.writes_per_document)
+
+
+def span(documents: int, seconds: float, writes: float) -> tuple[float, float]:
+    """Return from least to most how long ``documents`` take, where no commit was measured.
+
+    ``seconds`` is what this process needs for one of them, and so the least; at the most the server's share
+    comes on top. ``writes`` is how many each has.
+    """
+    least = documents * seconds
+    return least, least + documents * max(1.0, writes) * SERVER_SECONDS / SLOWER

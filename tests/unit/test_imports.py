@@ -95,16 +95,33 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "options", "verbs"}),
-        ("rich", {"progress", "demo"}),
+        ("typer", {"cli", "evidence", "options", "verbs"}),
+        ("rich", {"progress", "demo", "summary"}),
+        ("msgspec", {"profiles", "profiler"}),
+        ("memory_profiler", {"lines"}),
+        ("chunkmigrate.profile_part", set()),
+        ("chunkmigrate.profiler", {"evidence"}),
         ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
         ("chunkmigrate.verbs", {"cli"}),
-        ("chunkmigrate.opening", {"cli", "verbs"}),
+        ("chunkmigrate.opening", {"cli", "evidence", "verbs"}),
         ("chunkmigrate.lease_record", {"lease", "control", "verbs", "ledger"}),
         ("chunkmigrate.control", {"verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents"}),
-        ("chunkmigrate.raw", {"pages", "scan", "records", "quarantine", "unchanged", "runner", "contents"}),
+        ("chunkmigrate.pages", {"scan", "documents", "stages", "profile_part"}),
+        (
+            "chunkmigrate.raw",
+            {
+                "pages",
+                "scan",
+                "records",
+                "quarantine",
+                "unchanged",
+                "runner",
+                "contents",
+                "sampling",
+                "scratch",
+            },
+        ),
         ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),
@@ -140,7 +157,7 @@ def test_pure(module: str) -> None:
 
 def test_light() -> None:
     """Importing chunkmigrate brings in no terminal, profiler or Kubernetes client."""
-    heavy = {"rich", "memory_profiler", "kubernetes", "typer", "pydantic"}
+    heavy = {"rich", "memory_profiler", "kubernetes", "typer", "pydantic", "msgspec", "psutil"}
     code = "import sys, chunkmigrate; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -43,6 +43,7 @@ def test_facts() -> None:
     assert outcome(position="7", reason="stop").facts() == {
         **counted(COUNTS),
         "peak": 7,
+        "start": 5,
         "budget": 9,
         "seconds": 2.5,
         "position": "7",

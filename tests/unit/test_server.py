@@ -215,7 +215,7 @@ def test_tried_for_long() -> None:
 def test_timeouts() -> None:
     """A connection is given up after five seconds, unless the connection string says otherwise."""
     for options, seconds in (("", 5.0), ("?connectTimeoutMS=1500", 1.5)):
-        with _client(f"mongodb://127.0.0.1:1/{options}") as client:
+        with _client(f"mongodb://127.0.0.1:1/{options}", ()) as client:
             assert client.options.pool_options.connect_timeout == seconds
             # An author's own work, an index for one, may take as long as it takes.
             assert client.options.pool_options.socket_timeout is None

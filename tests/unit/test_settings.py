@@ -8,7 +8,7 @@ import pytest
 
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.server import database_of
-from chunkmigrate.settings import MAX_WRITERS, WRITERS, resolve
+from chunkmigrate.settings import MAX_WRITERS, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,11 @@ def project(folder: Path, text: str) -> None:
 
 
 def test_defaults(tmp_path: Path) -> None:
-    """With nothing said there is no server, no limit, and there are two writers and the folder migrations."""
+    """With nothing said there is no server, no limit, no number of writers, and the folder migrations."""
     found = resolve({}, {}, tmp_path)
 
     assert (found.uri, found.database, found.memory, found.request) == (None, None, None, None)
-    assert (found.folder, found.writers) == (tmp_path / "migrations", WRITERS)
+    assert (found.folder, found.writers) == (tmp_path / "migrations", None)
     assert found.max_rate is None
 
 
@@ -135,7 +135,7 @@ def test_project_without_a_section(tmp_path: Path, text: str) -> None:
     """A pyproject.toml that says nothing about chunkmigrate says nothing."""
     (tmp_path / "pyproject.toml").write_text(text)
 
-    assert resolve({}, {}, tmp_path).writers == WRITERS
+    assert resolve({}, {}, tmp_path).writers is None
 
 
 @pytest.mark.parametrize(

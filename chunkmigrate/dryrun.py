@@ -1,0 +1,160 @@
+"""The dry run: a migration read and transformed for real, and nothing of it written.
+
+A generator of `Progress`, as a run is; afterwards ``steps`` say what each step would do. It holds no lease,
+leaves no record, and the server is asked through a client that sends nothing which writes. How the loop goes
+without writing is ``rehearsal``'s business, how it looks ``summary``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chunkmigrate import sampling
+from chunkmigrate.errors import WouldWriteError
+from chunkmigrate.frontier import Segment
+from chunkmigrate.memory import return_large_buffers
+from chunkmigrate.outcome import Progress
+from chunkmigrate.preflight import check_budget
+from chunkmigrate.readonly import Refused
+from chunkmigrate.records import Counts
+from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
+from chunkmigrate.stages import Stages
+from chunkmigrate.tuning import span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pymongo.database import Database
+
+    from chunkmigrate.backfill import Backfill
+    from chunkmigrate.errors import DocumentError
+    from chunkmigrate.memory import Sensor
+    from chunkmigrate.migration import Migration
+    from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.sizing import Most
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foreseen:
+    """What one step would do. ``documents`` are those that match, where that is known.
+
+    ``whole``: all of them were read, so that the counts are those of a run. ``failures`` are counted by
+    reason, ``first`` the first few of them; ``stops``: a run would stop at the first. ``chunk_documents`` and
+    ``chunk_bytes`` are what a chunk has on average, ``peak`` the bytes of this process at its highest, and
+    ``seconds`` how long a run takes, from least to most, where that can be told.
+    """
+
+    namespace: str
+    documents: int | None
+    whole: bool
+    counts: Counts
+    failures: Mapping[str, int]
+    first: tuple[DocumentError, ...]
+    stops: bool
+    chunk_documents: int
+    chunk_bytes: int
+    peak: int
+    budget: int
+    stopped_by: str
+    seconds: tuple[float, float] | None
+
+
+class DryRun:
+    """One dry run of one migration. Iterate it once.
+
+    ``sample`` is about how many documents of each step to take, None all of them.
+    """
+
+    def __init__(
+        self,
+        migration: Migration,
+        database: Database[Any],
+        sensor: Sensor,
+        *,
+        writers: int,
+        sample: int | None = None,
+        most: Most | None = None,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.migration, self._database, self._sensor = migration, database, sensor
+        self._writers, self._sample, self._most, self._stopped = writers, sample, most, stopped
+        self._done = Counts()
+        self.steps: list[Foreseen] = []
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Go through the migration, yielding after each chunk.
+
+        Raises `WouldWriteError` where the author's code writes by itself, `UsageError` and what a run raises
+        that cannot read.
+        """
+        check_budget(self._sensor.budget, self._sensor.rss_start)
+        return_large_buffers()
+        try:
+            steps = self.migration.steps(self._database)
+            for number, backfill in enumerate(steps):
+                if not self._stopped():
+                    yield from self._step(number, len(steps), backfill)
+        except Refused as error:
+            raise WouldWriteError(self.migration.name, error.command) from error
+
+    def _step(self, number: int, steps: int, backfill: Backfill) -> Iterator[Progress]:
+        stretches, pace, documents = self._chosen(backfill)
+        checkpoint = NoCheckpoint(stretches)
+        rehearsal = Rehearsal(
+            backfill,
+            checkpoint,
+            self._sensor,
+            writers=self._writers,
+            most=self._most,
+            stopped=self._stopped,
+        )
+        chunks = chunk_bytes = 0
+        for result in rehearsal:
+            chunks, chunk_bytes = chunks + 1, chunk_bytes + result.size
+            yield self._progress(number, steps, checkpoint.counts, result)
+        self._done += checkpoint.counts
+        taken = rehearsal.result
+        whole = self._sample is None and not taken.stopped_by
+        read = taken.counts.read
+        if whole and read:
+            documents, pace = read, taken.seconds / read
+        writes = taken.counts.writes / max(1, read)
+        self.steps.append(
+            Foreseen(
+                namespace=backfill.scan.namespace,
+                documents=documents,
+                whole=whole,
+                counts=taken.counts,
+                failures=dict(rehearsal.failures.counts),
+                first=tuple(rehearsal.failures.first),
+                stops=backfill.on_error == "stop",
+                chunk_documents=read // max(1, chunks),
+                chunk_bytes=chunk_bytes // max(1, chunks),
+                peak=taken.peak,
+                budget=self._sensor.budget.size,
+                stopped_by=taken.stopped_by,
+                seconds=span(documents, pace, writes) if documents is not None and pace else None,
+            )
+        )
+
+    def _chosen(self, backfill: Backfill) -> tuple[tuple[Segment, ...], float, int | None]:
+        """Return what to read, the seconds a document takes where only some are, and how many there are."""
+        scan = backfill.scan
+        if self._sample is None:
+            upto = scan.upper_bound()
+            return (Segment(None, upto),) if upto else (), 0.0, None
+        chosen, stages = sampling.sample(scan, self._sample), Stages()
+        stages.measure(backfill, chosen.long)
+        documents = chosen.census.documents if chosen.census else scan.count()
+        return chosen.all, sum(stages.seconds().values()), documents
+
+    def _progress(self, number: int, steps: int, counts: Counts, result: ChunkResult) -> Progress:
+        return Progress(
+            step=number + 1,
+            steps=steps,
+            counts=self._done + counts,
+            step_read=counts.read,
+            total=None,
+            result=result,
+        )
