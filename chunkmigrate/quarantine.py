@@ -128,10 +128,9 @@ def listing(database: Database[Any], migration: str | None) -> Iterator[dict[str
     tracebacks, most of their size, stay where they are.
     """
     chosen = {} if migration is None else {"migration": migration}
-    shown = dict.fromkeys((*_SHOWN, "document"), 1)
     stages: list[Mapping[str, Any]] = [
         {"$match": chosen},
-        {"$project": shown},
+        {"$project": dict.fromkeys(_SHOWN, 1)},
         {"$sort": {"at": 1, "_id": 1}},
     ]
     with pymongo.timeout(server.ATTEMPT_SECONDS):
@@ -195,8 +194,9 @@ def _document(elements: bytes) -> RawBSONDocument:
 
 
 def _row(document: RawBSONDocument) -> dict[str, Any]:
+    # Its _id has the document's, a level deeper: what cannot be decoded is decoded by nobody there.
     plain = bson.decode(bson.encode({name: document[name] for name in _SHOWN}))
-    return plain | {"document": _key(document).shown()}
+    return plain | {"document": _key(document["_id"]).shown()}
 
 
 _SHOWN = ("migration", "step", "reason", "message", "attempts", "at")

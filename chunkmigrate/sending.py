@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from chunkmigrate import retry, server
@@ -27,6 +29,8 @@ FAILURES = (PyMongoError, DocumentTooLarge)
 # Interrupted, OperationNotSupportedInTransaction, CommandNotSupportedOnView: and so would all of them.
 _NO_DOCUMENTS_FAULT = (13, 8000, 14031, 11601, 263, 166)
 _DUPLICATE_KEY = 11000
+# An answer repeats what an upsert has inserted, and that may be the _id of a document Python cannot decode.
+_ANSWER = CodecOptions(document_class=RawBSONDocument, unicode_decode_error_handler="replace")
 _TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and what an update that grows a document says
 
 
@@ -53,7 +57,8 @@ def send(
     """
     once_more = again and session is None and group.kind == "insert"
     try:
-        reply = client[group.database].command(group.command(ordered=not once_more), session=session)
+        command = group.command(ordered=not once_more)
+        reply = client[group.database].command(command, codec_options=_ANSWER, session=session)
     except FAILURES as error:
         if fault := _at_fault(error, chunk, group):
             raise fault from error

@@ -84,6 +84,22 @@ def test_undecodable(engine: Engine) -> None:
     assert engine.db.c.count_documents({"n": 1}) == 296
 
 
+@pytest.mark.parametrize(
+    "id_",
+    [b"\x02_id\x00\x03\x00\x00\x00\xff\xfe\x00", b"\x09_id\x00\x00\x00\x00\x00\x00\x00\x00\x10"],
+    ids=["no UTF-8", "beyond the year 9999"],
+)
+def test_undecodable_id(engine: Engine, id_: bytes) -> None:
+    """A document whose `_id` itself cannot be decoded is set aside like any other, and the run goes on."""
+    engine.db.c.insert_one(RawBSONDocument((len(id_) + 5).to_bytes(4, "little") + id_ + b"\x00"))
+    engine.db.c.insert_many({"_id": number} for number in range(300))
+    counts = engine.run(Backfill(scan(engine.db.c), increment, on_error="quarantine"))
+
+    assert counts.quarantined == 1
+    assert engine.db.c.count_documents({"n": 1}) == 300
+    assert [row["reason"] for row in listing(engine.db, "m")] == ["undecodable"]
+
+
 def test_each_chunk_is_bisected(engine: Engine) -> None:
     """Of documents transformed together those at fault are found, and the others are migrated once."""
     engine.db.c.insert_many({"_id": n} for n in range(1_500))

@@ -35,7 +35,7 @@ class Server:
     def __getitem__(self, _: str) -> Self:
         return self
 
-    def command(self, command: dict[str, Any], *, session: Any) -> dict[str, Any]:
+    def command(self, command: dict[str, Any], *, session: Any, codec_options: Any) -> dict[str, Any]:  # noqa: ARG002
         [field_] = command.keys() - {"insert", "update", "delete", "ordered"}
         statements = bson.decode_all(command[field_][0].raw)
         ids = [one["q"]["_id"] for one in statements]
