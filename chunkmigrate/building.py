@@ -13,6 +13,8 @@ from chunkmigrate import sizing
 from chunkmigrate.chunks import Chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chunkmigrate.errors import DocumentError
     from chunkmigrate.raw import Key
     from chunkmigrate.sizing import Sizes
@@ -54,10 +56,13 @@ class Builder:
         sizes: Sizes,
         print_: tuple[Key, bytes] | None = None,
         stored: bytes = b"",
+        *,
+        again: Callable[[], Any] | None = None,
     ) -> bool:
         """Take one decoded document that was read as ``size`` bytes; return whether the chunk is full.
 
-        ``stored`` is what it was decoded from, where documents are transformed together.
+        ``stored`` is what it was decoded from, where documents are transformed together; else ``again``
+        decodes it once more.
         """
         chunk = self.chunk
         before = chunk.size
@@ -65,7 +70,7 @@ class Builder:
             self._group.append(document)
             self._stored.append(stored)
         else:
-            self._transformer.add(chunk, document)
+            self._transformer.add(chunk, document, again)
         if print_:
             chunk.remember(chunk.read + len(self._group) - 1, print_)
         return self._is_full(size, chunk.size - before, sizes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import sizing
@@ -223,7 +224,8 @@ class Pipeline:
         guarded, joined = self._backfill.if_unchanged, self._transformer.joined
         print_ = (page.key(index), print_of(page.document(index))) if guarded else None
         stored = bytes(page.document(index)) if joined else b""
-        return builder.add(document, weight, sizes, print_, stored)
+        again = partial(page.alone, index, self._backfill.scan.collection.codec_options)
+        return builder.add(document, weight, sizes, print_, stored, again=again)
 
     def _cut(self, builder: Builder, through: Key, documents: Documents) -> Chunk:
         chunk = builder.cut(through)

@@ -6,6 +6,7 @@ reason. The position of the step is not touched: it has passed these documents.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pymongo
@@ -112,11 +113,11 @@ class Readmission:
         if page:
             transformer = Transformer(backfill, kept)
             try:
-                documents = list(page.decoded(backfill.scan.collection.codec_options))
+                decode = partial(page.alone, 0, backfill.scan.collection.codec_options)
                 if transformer.joined:
-                    transformer.add_joined(chunk, documents, [bytes(page.document(0))])
+                    transformer.add_joined(chunk, [decode()], [bytes(page.document(0))])
                 else:
-                    transformer.add(chunk, documents[0])
+                    transformer.add(chunk, decode(), decode)
             except UndecodableError as error:
                 transformer.set_aside(chunk, key, error)
         if not chunk.aside:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 from bson.errors import BSONError
 from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
 
 from chunkmigrate.backfill import NotAWriteError, writes_of
 from chunkmigrate.errors import (
@@ -49,10 +50,10 @@ class Transformer:
         self._decoding = backfill.scan.collection.codec_options
         self._quarantine = quarantine
 
-    def add(self, chunk: Chunk, document: Any) -> None:
-        """Add one decoded document to the end of ``chunk``."""
+    def add(self, chunk: Chunk, document: Any, again: Callable[[], Any] | None = None) -> None:
+        """Add one decoded document to the end of ``chunk``; ``again`` decodes it once more."""
         document_id = document["_id"]
-        chunk.close(document_id, self._one(chunk, chunk.read, document_id, document))
+        chunk.close(document_id, self._one(chunk, chunk.read, document_id, document, again))
 
     def add_joined(self, chunk: Chunk, documents: Sequence[Any], stored: Sequence[bytes]) -> None:
         """Add documents that are transformed together, and what they were decoded from, to ``chunk``."""
@@ -96,9 +97,9 @@ class Transformer:
         For another try they are decoded again: the function may have changed what it was given.
         """
         first = chunk.owner(numbers[0])
+        again: Callable[[], Any] = lambda: [*map(self._decoded, map(chunk.owner, numbers), stored)]  # noqa: E731
         try:
-            given = documents or [*map(self._decoded, map(chunk.owner, numbers), stored)]
-            writes = self._write(chunk, numbers[0], first, self._answer(given, first))
+            writes = self._patiently(chunk, numbers[0], first, documents or again(), again)
             return len(numbers) if writes else 0
         except DocumentError as error:
             chunk.drop(numbers[0])
@@ -128,12 +129,13 @@ class Transformer:
 
     def _one_again(self, chunk: Chunk, number: int, stored: bytes) -> int:
         document_id = chunk.owner(number)
+        again: Callable[[], Any] = lambda: self._decoded(document_id, stored)  # noqa: E731
         try:
-            document = self._decoded(document_id, stored)
+            document = again()
         except DocumentError as error:
             self._quarantine.take(chunk, number, document_id, error)
             return 0
-        return self._one(chunk, number, document_id, document)
+        return self._one(chunk, number, document_id, document, again)
 
     def _decoded(self, document_id: Any, stored: bytes) -> Any:
         try:
@@ -142,23 +144,45 @@ class Transformer:
             what = f"The document with _id {document_id!r} cannot be decoded: {error}."
             raise UndecodableError(document_id, f"{what} Nothing of its chunk was written.") from error
 
-    def _one(self, chunk: Chunk, number: int, document_id: Any, document: Any) -> int:
+    def _one(
+        self, chunk: Chunk, number: int, document_id: Any, document: Any, again: Callable[[], Any] | None
+    ) -> int:
         """Add the writes of one document; return how many there are."""
         try:
-            return self._write(chunk, number, document_id, self._answer(document, document_id))
+            return self._patiently(chunk, number, document_id, document, again or (lambda: document))
         except DocumentError as error:
             chunk.drop(number)
             self._quarantine.take(chunk, number, document_id, error)
             return 0
 
+    def _patiently(
+        self, chunk: Chunk, number: int, document_id: Any, given: Any, again: Callable[[], Any]
+    ) -> int:
+        """Add the writes of what is ``given``, again where their author's lookup met an election.
+
+        That is no fault of the document. For another try it is decoded again: a function that has taken out
+        of it what it moves elsewhere would find nothing the second time.
+        """
+        try:
+            return self._tried(chunk, number, document_id, given)
+        except PyMongoError:
+            return self._retry(lambda: self._tried(chunk, number, document_id, again()))
+
+    def _tried(self, chunk: Chunk, number: int, document_id: Any, given: Any) -> int:
+        """Add the writes of what is given; none of them where that raises a passing failure."""
+        try:
+            return self._write(chunk, number, document_id, self._answer(given, document_id))
+        except PyMongoError:
+            chunk.drop(number)
+            raise
+
     def _answer(self, given: Any, document_id: Any) -> Writes:
         try:
             return self._transform(given)
         except (Exception, SystemExit) as error:
-            if not is_passing(error):
-                raise self._raised(document_id, error) from error
-        # The author's own lookup met an election, or the like: that is no fault of the document.
-        return self._retry(lambda: self._transform(given))
+            if is_passing(error):
+                raise
+            raise self._raised(document_id, error) from error
 
     def _write(self, chunk: Chunk, number: int, document_id: Any, answer: Writes) -> int:
         if type(answer) is UpdateOne:

@@ -302,6 +302,58 @@ def test_lookup_that_fails_in_passing(engine: Engine) -> None:
     assert (counts.written, counts.quarantined) == (100, 0)
 
 
+def meets_elections(*, later: bool, then_fails: bool = False) -> Callable[[Any], Any]:
+    """A transform that takes the price out of a document before its lookup; ``later``: as a generator."""
+    elections = iter(range(3))
+
+    def moved(document: Any) -> UpdateOne:
+        price = document.pop("price")
+        if document["_id"] == 50 and next(elections, None) is not None:
+            message = "no primary"
+            raise NotPrimaryError(message)
+        if document["_id"] == 50 and then_fails:
+            message = "no cents"
+            raise ValueError(message)
+        return UpdateOne({"_id": document["_id"]}, {"$inc": {"n": price}})
+
+    def generated(document: Any) -> Any:
+        yield UpdateOne({"_id": document["_id"]}, {"$inc": {"writes": 1}})
+        yield moved(document)
+
+    return generated if later else moved
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["function", "generator"])
+@pytest.mark.parametrize("together", [False, True], ids=["single", "each_chunk"])
+def test_lookup_in_the_middle(engine: Engine, *, together: bool, later: bool) -> None:
+    """Where a lookup fails in passing the document is given afresh, and none of its writes is there twice."""
+    engine.db.c.insert_many({"_id": n, "price": 5} for n in range(100))
+    transform = meets_elections(later=later)
+
+    def each_chunk(documents: list[Any]) -> Any:
+        while documents:  # what it has taken out must be there again
+            answer = transform(documents.pop())
+            yield from answer if later else [answer]
+
+    how: Any = {"each_chunk": each_chunk} if together else {"transform": transform}
+    counts = engine.run(Backfill(scan(engine.db.c), **how))
+
+    assert counts.written == 100
+    assert engine.db.c.count_documents({"n": 5} | ({"writes": 1} if later else {})) == 100
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["function", "generator"])
+def test_lookup_that_fails_for_good(engine: Engine, *, later: bool) -> None:
+    """What a transform raises after its lookup met an election is that document's failure, like any other."""
+    engine.db.c.insert_many({"_id": n, "price": 5} for n in range(100))
+    transform = meets_elections(later=later, then_fails=True)
+    counts = engine.run(Backfill(scan(engine.db.c), transform, on_error="quarantine"))
+
+    assert (counts.written, counts.quarantined) == (99, 1)
+    assert [row["reason"] for row in listing(engine.db, "m")] == ["transform"]
+    assert engine.db.c.find_one({"_id": 50}) == {"_id": 50, "price": 5}
+
+
 def test_reply_that_is_cut(engine: Engine) -> None:
     """With if_unchanged documents are not taken for gone because the server cuts a reply at 16 MiB."""
     engine.db.c.insert_many({"_id": n, "a": "x" * (1_000_000 if n % 30 == 0 else 10)} for n in range(900))
