@@ -75,5 +75,7 @@ def _again(scan: Scan, chunk: Chunk, keys: list[Key], session: ClientSession) ->
         page = scan.among(keys[:limit], session=session)
         yield from page
         # The server cuts a reply at 16 MiB. Keys are in the order of their _ids, as the documents are: what
-        # lies behind the last document was not asked yet, unless there is none at all.
-        keys = keys[keys.index(page.through) + 1 if page else limit :]
+        # lies behind the last document was not asked yet, unless there is none at all. An _id may be equal to
+        # a key and yet another one: where somebody has replaced 1 by 1.0.
+        last = next((key for key in map(raw.key_of, reversed([*page])) if key in keys), None)
+        keys = keys[keys.index(last) + 1 if last else limit :]

@@ -302,6 +302,24 @@ def test_lookup_that_fails_in_passing(engine: Engine) -> None:
     assert (counts.written, counts.quarantined) == (100, 0)
 
 
+def test_replaced_by_its_equal(engine: Engine) -> None:
+    """With if_unchanged a document replaced under an equal `_id` of another type is gone, as if deleted."""
+    engine.db.c.insert_many({"_id": n} for n in range(50))
+    replaced = [20, 48, 49]
+
+    def transform(document: Any) -> UpdateOne:
+        while document["_id"] == 49 and replaced:
+            number = replaced.pop()
+            engine.db.c.delete_one({"_id": number})
+            engine.db.c.insert_one({"_id": float(number)})
+        return increment(document)
+
+    counts = engine.run(Backfill(scan(engine.db.c), transform, if_unchanged=True))
+
+    assert (counts.written, counts.changed) == (47, 3)
+    assert engine.db.c.count_documents({"n": 1}) == 47
+
+
 def meets_elections(*, later: bool, then_fails: bool = False) -> Callable[[Any], Any]:
     """A transform that takes the price out of a document before its lookup; ``later``: as a generator."""
     elections = iter(range(3))
