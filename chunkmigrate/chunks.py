@@ -80,6 +80,13 @@ class Group:
         statements = [Encoded(bytes(self.statements))]
         return {self.kind: collection, _FIELD[self.kind]: statements, "ordered": ordered}
 
+    def forget(self, count: int | None = None) -> None:
+        """Let go of the first ``count`` statements, or of all: they are done, and must not be sent again."""
+        count, end = len(self.owners) if count is None else count, 0
+        for _ in range(count):
+            end += _INT32(self.statements, end)[0]
+        del self.statements[:end], self.owners[:count]
+
     def remove(self, owner: int) -> int:
         """Take out the statements of one document; return how many there were."""
         if owner not in self.owners:
@@ -175,7 +182,8 @@ class Chunk:
     @property
     def all_groups(self) -> list[Group]:
         """What is to be sent, in order."""
-        return [*self.groups, self.aside] if self.aside else self.groups
+        groups = [*self.groups, self.aside] if self.aside else self.groups
+        return [group for group in groups if group.owners]
 
     @property
     def counts(self) -> Counts:

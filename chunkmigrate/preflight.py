@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from chunkmigrate.memory import Budget
 
 STANDALONE = (
-    "This server is standalone and has no transactions: after a kill or a lost connection, the documents of "
-    "a chunk may be migrated twice. Use a replica set (of one member, if need be) for exactly once."
+    "This server is standalone and has no transactions: after a kill, a lost connection or a failure the "
+    "documents of a chunk may be migrated twice. Use a replica set (one member is enough) for exactly once."
 )
 
 

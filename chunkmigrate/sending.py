@@ -53,7 +53,8 @@ def send(
     """Send one group of a chunk. Raises `RefusedError` for the document the server refuses.
 
     ``again``: an earlier try may have got through in part, which only a server without transactions lets
-    happen. What is inserted twice under one ``_id`` is then there already.
+    happen. What is inserted twice under one ``_id`` is then there already. What was done is not undone
+    there: those statements are taken out of the group.
     """
     once_more = again and session is None and group.kind == "insert"
     try:
@@ -66,11 +67,21 @@ def send(
     for refused in reply.get("writeErrors", ()):
         if once_more and refused.get("code") == _DUPLICATE_KEY and "_id" in refused.get("keyPattern", ()):
             continue
-        failure = OperationFailure(refused.get("errmsg", "no reason given"), refused.get("code"), refused)
-        # Nor is it the document's fault where quarantine itself is refused: it could not be set aside either.
-        if group is chunk.aside or failure.code in _NO_DOCUMENTS_FAULT or retry.is_passing(failure):
-            raise failure
-        raise _refused(refused, chunk, group)
+        failure = _failure(refused, chunk, group, undone=session is not None)
+        if session is None and not once_more:
+            group.forget(refused["index"])
+        raise failure
+    if session is None:
+        group.forget()
+
+
+def _failure(refused: Mapping[str, Any], chunk: Chunk, group: Group, *, undone: bool) -> Exception:
+    """Return what to raise where the server refused one statement; ``undone``: none of the others is done."""
+    failure = OperationFailure(refused.get("errmsg", "no reason given"), refused.get("code"), refused)
+    # Nor is it the document's fault where quarantine itself is refused: it could not be set aside either.
+    if group is chunk.aside or failure.code in _NO_DOCUMENTS_FAULT or retry.is_passing(failure):
+        return failure
+    return _refused(refused, chunk, group, undone=undone)
 
 
 def _at_fault(error: Exception, chunk: Chunk, group: Group) -> Exception | None:
@@ -105,23 +116,23 @@ def _suspected(error: Exception, chunk: Chunk, group: Group, *, alone: bool) -> 
     return ChunkTooMuchError(chunk.read, message)
 
 
-def _refused(refused: Mapping[str, Any], chunk: Chunk, group: Group) -> Exception:
+def _refused(refused: Mapping[str, Any], chunk: Chunk, group: Group, *, undone: bool) -> Exception:
     reason = str(refused.get("errmsg", "no reason given")).partition(", full error")[0]
     code = refused.get("code")
     said = f"{server.redacted(reason)} (code {code})"
     if chunk.joined and chunk.read > 1:
         message = f"MongoDB refused one of {chunk.read:,} documents: {said}"
         return ChunkTooMuchError(chunk.read, message)
-    return refusal(chunk, group.owners[refused["index"]], said, code)
+    return refusal(chunk, group.owners[refused["index"]], said, code, undone=undone)
 
 
-def refusal(chunk: Chunk, number: int, reason: str, code: int | None) -> RefusedError:
+def refusal(chunk: Chunk, number: int, reason: str, code: int | None, *, undone: bool = True) -> RefusedError:
     """Return what is raised where the server refuses a document, for ``reason``."""
     document_id = chunk.owner(number)
+    what = "Nothing of its chunk was written" if undone else "Some of its chunk may be written twice"
     message = (
         f"MongoDB refused the write for document _id {document_id!r}: {reason}. "
-        "Nothing of its chunk was written; everything before it is committed. Fix the transform or the "
-        "document and run again."
+        f"{what}; everything before it is committed. Fix the transform or the document and run again."
     )
     kind = TooLargeError(document_id, message) if code in _TOO_LARGE else None
     return RefusedError(number, kind or WriteRefusedError(document_id, message, code))

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, NotPrimaryError
 
 from chunkmigrate import Backfill, DeleteOne, InsertOne, UpdateOne, scan, server, sizing
-from chunkmigrate.errors import ChunkTooMuchError, QuarantineFullError, TransformError
+from chunkmigrate.errors import ChunkTooMuchError, QuarantineFullError, TransformError, WriteRefusedError
 from chunkmigrate.quarantine import listing
 from chunkmigrate.records import Counts
+from tests.integration.conftest import Engine
 from tests.integration.test_pipeline import increment
 
 FULL = sizing.Sizes(chunk_bytes=sizing.MAX_CHUNK_BYTES, page_bytes=sizing.MAX_PAGE_BYTES)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pymongo.database import Database
-
-    from tests.integration.conftest import Engine
 
 
 def broken(number: int) -> RawBSONDocument:
@@ -72,6 +72,49 @@ def test_refused_by_the_server(engine: Engine) -> None:
     assert aside(engine.db) == bad
     assert engine.db.c.count_documents({"n": 1}) == counts.written == 2_000 - len(bad)
     assert {row["reason"] for row in listing(engine.db, "m")} == {"refused"}
+
+
+@pytest.fixture
+def alone(standalone_uri: str) -> Iterator[Engine]:
+    """An engine on a server without transactions."""
+    with MongoClient[dict[str, Any]](standalone_uri) as client:
+        yield Engine(client.test_ladder)
+        client.drop_database("test_ladder")
+
+
+def test_refused_without_transactions(alone: Engine) -> None:
+    """Where nothing can be undone, what was written before a document was refused is not written again."""
+    bad = {0, 500, 501, 700}
+    writes = ["c", "twins"]
+    for name in writes:
+        validator = {"$or": [{"n": {"$exists": False}}, {"bad": {"$exists": False}}]}
+        alone.db.create_collection(name, validator=validator if name == "twins" else {})
+        alone.db[name].insert_many({"_id": n, **({"bad": 1} if n in bad else {})} for n in range(1_000))
+
+    def both(document: Any) -> list[Any]:
+        twin = UpdateOne({"_id": document["_id"]}, {"$inc": {"n": 1}}, namespace=f"{alone.db.name}.twins")
+        return [
+            increment(document),
+            twin,
+            InsertOne({"of": document["_id"]}, namespace=f"{alone.db.name}.log"),
+        ]
+
+    counts = alone.run(Backfill(scan(alone.db.c, fields=[]), both, on_error="quarantine"))
+
+    assert counts.quarantined == len(bad)
+    assert [alone.db.c.count_documents({"n": n}) for n in (1, 2)] == [1_000, 0]
+    assert [alone.db.twins.count_documents({"n": n}) for n in (1, 2)] == [1_000 - len(bad), 0]
+    assert alone.db.log.count_documents({}) == 1_000 - len(bad)
+
+
+def test_stopped_without_transactions(alone: Engine) -> None:
+    """Where nothing can be undone, a run that a document stops does not say that nothing was written."""
+    alone.db.create_collection("c", validator={"n": {"$exists": False}})
+    alone.db.c.insert_many({"_id": n} for n in range(3))
+    with pytest.raises(
+        WriteRefusedError, match=r"_id 0: .* Some of its chunk may be written twice; everything"
+    ):
+        alone.run(Backfill(scan(alone.db.c), increment))
 
 
 def test_undecodable(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from chunkmigrate.errors import (
     TooLargeError,
     WriteRefusedError,
 )
-from chunkmigrate.executor import MAX_CONFLICTS, MAX_GUARDED_CONFLICTS, MAX_SLOW
+from chunkmigrate.executor import MAX_CONFLICTS, MAX_GUARDED_CONFLICTS, MAX_REFUSED, MAX_SLOW
 from tests.unit.making import Stored, quarantine_of, set_a, transformer_of
 from tests.unit.servers import Checkpoint, Server, chunk_of, executor_of, failing, passing, refused, run
 
@@ -151,6 +151,19 @@ def test_too_large_together() -> None:
         run(executor_of(server), chunk_of([1, 2, 3, 4]))
 
     assert (caught.value.documents, server.stored) == (4, [])
+
+
+def test_mostly_refused() -> None:
+    """A chunk of which document after document is refused asks for fewer, instead of a try for each."""
+    ids = [*range(100)]
+    enough = Server(refusing(*ids[:MAX_REFUSED]))
+    [committed] = run(executor_of(enough), chunk_of(ids))
+    server = Server(refusing(*ids[: MAX_REFUSED + 1]))
+    with pytest.raises(ChunkTooMuchError, match="refused more than 32 of 100 documents") as caught:
+        run(executor_of(server), chunk_of(ids))
+
+    assert (committed.chunk.quarantined, caught.value.documents) == (MAX_REFUSED, 100)
+    assert server.stored == []
 
 
 TOO_MUCH = OperationFailure("transaction is too large", 388)
