@@ -2,15 +2,14 @@
 
 Exit codes are decided here and nowhere else: 0 done, 1 the migration failed, 2 it cannot be used as asked,
 3 pending (``status --check``), 5 another run holds the lease, 75 stopped at a checkpoint, run again.
-What an operator does to a run from outside is in ``verbs``; what is shown where nobody watches is
-``telemetry``'s, on a terminal ``progress``'.
+What an operator does to a run from outside is in ``verbs``; who is told of a run, and what, is ``runs``' and
+``audience``'s.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,32 +18,28 @@ import typer
 
 from chunkmigrate import evidence, scaffolding, server, tuned, verbs
 from chunkmigrate import settings as settings_
+from chunkmigrate.audience import Audience
 from chunkmigrate.errors import (
-    CancelledError,
     ChunkmigrateError,
     InvalidSettingError,
     LeaseHeldError,
+    StoppedWaitingError,
     SupersededError,
     UsageError,
 )
 from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
-from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, MaxRate, Memory, Name, Uri, Wait, Writers  # noqa: TC001 (typer reads them)
-from chunkmigrate.runner import Run
+from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
-from chunkmigrate.telemetry import JsonLines
 from chunkmigrate.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pymongo.database import Database
-
     from chunkmigrate.migration import Migration
     from chunkmigrate.outcome import Outcome
-    from chunkmigrate.progress import Display
     from chunkmigrate.settings import Settings
 
 FAILED, UNUSABLE, PENDING, HELD, AGAIN = 1, 2, 3, 5, 75
@@ -91,7 +86,7 @@ def run(
     chosen = found if name is None else [find(found, name)]
     stop = Stop(at_once=AGAIN)
     with stop.on_signals(), opened(settings) as db:
-        _run_each(chosen, _Runs(db, settings, stop, seconds))
+        _run_each(chosen, Runs(db, settings, stop, Audience(_say), wait=seconds))
 
 
 @app.command()
@@ -149,7 +144,8 @@ def retry(
     seconds, migration = _seconds(wait), find(discover(settings.folder), name)
     stop = Stop(at_once=AGAIN)
     with stop.on_signals(), opened(settings) as db:
-        _exit_unless_applied(_Runs(db, settings, stop, seconds).run(migration, only_quarantined=True))
+        runs = Runs(db, settings, stop, Audience(_say), wait=seconds)
+        _exit_unless_applied(runs.run(migration, only_quarantined=True))
 
 
 @app.command()
@@ -166,6 +162,9 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:
         sys.exit(FAILED)
+    except StoppedWaitingError as error:  # as asked: that is no failure
+        print(server.redacted(str(error)), file=sys.stderr)
+        sys.exit(AGAIN)
     except ChunkmigrateError as error:
         print(f"Error: {server.redacted(str(error))}", file=sys.stderr)
         sys.exit(_code(error))
@@ -178,65 +177,7 @@ def main() -> None:
         sys.exit(UNUSABLE)
 
 
-class _Runs:
-    """Runs migrations, each shown as it goes: on a terminal, or as lines."""
-
-    def __init__(self, database: Database[Any], settings: Settings, stop: Stop, wait: float) -> None:
-        self.database, self.stop = database, stop
-        self._settings, self._wait = settings, wait
-        self._sensor, self._said = self._sensing(None), set[str]()
-
-    def run(self, migration: Migration, **how: Any) -> Outcome:
-        with ExitStack() as stack:
-            show = stack.enter_context(_display()) if sys.stdout.isatty() else JsonLines(_say)
-            settled, unused = tuned.load(migration)
-            self._sensor = self._sensing(settled)
-            for warning in self._news([unused, *self._sensor.budget.warnings]):
-                show.note("warning", warning)
-            run_ = Run(
-                migration,
-                self.database,
-                self._sensor,
-                writers=self._settings.writers or (settled.writers if settled else settings_.WRITERS),
-                most=settled.most if settled else None,
-                wait=self._wait,
-                max_rate=self._settings.max_rate,
-                stopped=lambda: self.stop.asked,
-                note=show.note,
-                **how,
-            )
-            return self._shown(run_, show)
-
-    def _sensing(self, settled: tuned.Tuned | None) -> Sensor:
-        memory = settled.memory if settled else None
-        return Sensor(memory=self._settings.memory, request=self._settings.request, tuned=memory)
-
-    def _news(self, warnings: Sequence[str]) -> list[str]:
-        """Return the warnings that were not said yet: several runs have the same budget."""
-        fresh = [warning for warning in warnings if warning and warning not in self._said]
-        self._said.update(fresh)
-        return fresh
-
-    def _shown(self, run_: Run, show: Display | JsonLines) -> Outcome:
-        show.begin(run_.migration.name, self._sensor.budget.size, self._sensor.budget.source)
-        try:
-            for progress in run_:
-                show.show(progress)
-        except LeaseHeldError as error:  # it never began: there is nothing to sum up
-            if not self.stop.asked:
-                raise
-            print(f"Stopped while waiting. {error}", file=sys.stderr)
-            raise typer.Exit(AGAIN) from error
-        except CancelledError:
-            raise
-        except ChunkmigrateError as error:
-            show.end(run_.failure(str(error)))
-            raise
-        show.end(run_.outcome)
-        return run_.outcome
-
-
-def _run_each(chosen: Sequence[Migration], runs: _Runs) -> None:
+def _run_each(chosen: Sequence[Migration], runs: Runs) -> None:
     ledger = Ledger(runs.database)
     for migration in chosen:
         # Asked anew each time: another run of all may have been faster.
@@ -259,12 +200,6 @@ def _tell_applied(ledger: Ledger, migration: Migration) -> None:
     changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
     note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
     _say(f"{migration.name} is applied already{note}.")
-
-
-def _display() -> Display:
-    from chunkmigrate.progress import Display
-
-    return Display()
 
 
 def _code(error: ChunkmigrateError) -> int:

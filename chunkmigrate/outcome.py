@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # The reason of a run that found its work done, once it had the lease.
 ALREADY = "already"
 
+# The signal of a pause that somebody asked for, beside those of the throttle.
+OPERATOR = "operator"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,11 +43,22 @@ SHORTEST_RATE_PAUSE = 0.01
 MAX_IN_FLIGHT = 64
 
 
+class Signal(StrEnum):
+    """What may make a run pause."""
+
+    OVERLOAD = "overload errors"
+    PREDICATE = "predicate"
+    FLOW_CONTROL = "flow control"
+    LAG = "replication lag"
+    LATENCY = "commit latency"
+    RATE = "rate"
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a run pauses, as ``<signal> <observed> <op> <threshold>``; ``seconds`` until asking again."""
 
-    signal: str
+    signal: Signal
     observed: str
     op: str
     threshold: str
@@ -90,7 +102,7 @@ class Overload:
         if now >= self._until:
             return None
         seconds = min(ASK_SECONDS, self._until - now)
-        return Reason("overload errors", f"{self._errors:,}", ">", "0", seconds)
+        return Reason(Signal.OVERLOAD, f"{self._errors:,}", ">", "0", seconds)
 
 
 class Latency:
@@ -121,7 +133,7 @@ class Latency:
         # Rounded up, so that it is never shown equal to the threshold it is above.
         shown = f"{math.ceil(self._seconds * 10) / 10:,.1f}".removesuffix(".0")
         seconds = min(ASK_SECONDS, self._until - now)
-        return Reason("commit latency", f"{shown} s", ">", f"{LATENCY_SECONDS:.0f} s", seconds)
+        return Reason(Signal.LATENCY, f"{shown} s", ">", f"{LATENCY_SECONDS:.0f} s", seconds)
 
 
 class Rate:
@@ -130,8 +142,6 @@ class Rate:
     A chunk's size is known when it commits, so one in flight is taken to be like the last that did: several
     writers would otherwise send a chunk each before the first was counted.
     """
-
-    SIGNAL = "rate"
 
     def __init__(self, limit: float, now: float) -> None:
         self._limit = limit
@@ -166,7 +176,7 @@ class Rate:
         average = self._documents / max(BURST_SECONDS, now - self._began)
         observed = self._limit if average <= self._limit else math.ceil(average)
         seconds = max(SHORTEST_RATE_PAUSE, min(ASK_SECONDS, owed_seconds))
-        return Reason(self.SIGNAL, f"{observed:,.10g}/s", ">=", f"{self._limit:,.10g}/s", seconds)
+        return Reason(Signal.RATE, f"{observed:,.10g}/s", ">=", f"{self._limit:,.10g}/s", seconds)
 
     def _charge(self, documents: float) -> None:
         self._balance -= documents

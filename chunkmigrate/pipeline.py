@@ -79,6 +79,7 @@ class Pipeline:
         retry: Retry,
         throttle: Throttle | None = None,
         paused: Callable[[Reason], None] = lambda _: None,
+        waited: Callable[[Reason, float], None] = lambda _reason, _seconds: None,
         careful: int = 0,
         most: Most | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -88,7 +89,7 @@ class Pipeline:
         self._transformer, self._retry, self._careful = transformer, retry, careful
         self._sensor, self._writers, self.stopped = sensor, writers, stopped
         self._throttle = throttle
-        self._turn = Turn(throttle, stopped=stopped, paused=paused, sleep=sleep, clock=clock)
+        self._turn = Turn(throttle, stopped=stopped, paused=paused, waited=waited, sleep=sleep, clock=clock)
         self.stopped_by = ""
         self._finished: list[Committed] = []
         self._relief = Relief(sensor, clock)

@@ -53,8 +53,10 @@ class Display:
         )
         self._step = 0
 
-    def note(self, event: str, message: str) -> None:
+    def note(self, event: str, message: str, /, **_facts: Any) -> None:
         """Show something the operator should know; ``event`` is the word for it."""
+        if not message:
+            return
         word = event.replace("_", " ").capitalize()
         self._console.print(f"{word}: {message}", style="yellow", highlight=False, markup=False)
 

@@ -20,6 +20,7 @@ from chunkmigrate.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from chunkmigrate.consumers import Note
     from chunkmigrate.holder import Holder
     from chunkmigrate.lease import Lease
     from chunkmigrate.migration import Migration
@@ -37,7 +38,7 @@ class Recorder:
     """The record of one run. ``run`` is its identity; ``quiet``: the migration's own status stays.
 
     What fails is tried again for a minute, but not once ``stopped``; then the driver's error is raised.
-    ``note`` is told a word and a sentence.
+    ``note`` is told what an operator should know.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Recorder:
         *,
         quiet: bool,
         stopped: Callable[[], bool],
-        note: Callable[[str, str], None],
+        note: Note,
     ) -> None:
         self._ledger, self._migration, self._lease = ledger, migration, lease
         self._quiet, self._retry, self._note = quiet, Retry(stopped=stopped), note

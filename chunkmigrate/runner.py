@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server
+from chunkmigrate.consumers import silent
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
 from chunkmigrate.lease import Lease
 from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, PAUSED, STOPPED, Ledger
 from chunkmigrate.memory import return_large_buffers, trim
-from chunkmigrate.outcome import ALREADY, Outcome, Progress
+from chunkmigrate.outcome import ALREADY, OPERATOR, Outcome, Progress
 from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+    from chunkmigrate.consumers import Note
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
@@ -53,8 +55,8 @@ class Run:
 
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
-    ``note`` is told a word and a sentence whenever there is something an operator should know.
-    ``only_quarantined``: nothing but the documents in quarantine.
+    ``note`` is told whenever there is something an operator should know. ``only_quarantined``: nothing but
+    the documents in quarantine.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Run:
         max_rate: float | None = None,
         most: Most | None = None,
         stopped: Callable[[], bool] = lambda: False,
-        note: Callable[[str, str], None] = lambda _event, _message: None,
+        note: Note = silent,
         only_quarantined: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -213,11 +215,14 @@ class Run:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
         name = self.migration.name
         self._recorder.pause()
-        self._note("paused", f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {name}`.")
+        said = f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {name}`."
+        self._note("paused", said, signal=OPERATOR)
         self._lease.release()
         trim()
         while self._lease.asked == "pause" and not self._stopped():
+            asleep = time.monotonic()
             self._sleep(IDLE_SECONDS)
+            self._note("paused", "", signal=OPERATOR, seconds=time.monotonic() - asleep)
         if self._stopped() or self._lease.asked:
             return
         self._former = self._acquire()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.consumers import Note
     from chunkmigrate.lease import Lease
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
@@ -51,9 +52,8 @@ class Context:
     """What the steps of a run have in common.
 
     ``sessions`` are one for what the run does by itself and one for each writer, or as many None where the
-    server has no transactions. ``note`` is told what an operator should know: a word and a sentence.
-    ``most`` are the largest sizes there is any use in. ``probe`` reads the server's load, every few seconds
-    however many steps there are.
+    server has no transactions. ``note`` is told what an operator should know. ``most`` are the largest sizes
+    there is any use in. ``probe`` reads the server's load, every few seconds however many steps there are.
     """
 
     migration: str
@@ -64,7 +64,7 @@ class Context:
     writers: int
     sessions: Sequence[ClientSession | None]
     stopped: Callable[[], bool]
-    note: Callable[[str, str], None]
+    note: Note
     max_rate: float | None = None
     most: Most | None = None
     probe: Probe = field(init=False)
@@ -163,6 +163,7 @@ class Step:
                 retry=self._retry,
                 throttle=self._throttle,
                 paused=self._paused,
+                waited=self._waited,
                 careful=careful,
                 most=context.most,
             )
@@ -253,11 +254,15 @@ class Step:
         backoff = overload_backoff(error)
         if backoff is not None:
             self._throttle.overloaded(backoff)
-        if not is_conflict(error):
-            self._context.note("retrying", f"{server.reason(error)}; trying again in {pause:.1f} s.")
+        # Conflicts are daily business between writers: they are counted, and nobody is told.
+        said = "" if is_conflict(error) else f"{server.reason(error)}; trying again in {pause:.1f} s."
+        self._context.note("retrying", said, seconds=round(pause, 3))
 
     def _paused(self, reason: Reason) -> None:
-        self._context.note("throttled", str(reason))
+        self._context.note("throttled", str(reason), signal=reason.signal)
+
+    def _waited(self, reason: Reason, seconds: float) -> None:
+        self._context.note("throttled", "", signal=reason.signal, seconds=seconds)
 
 
 def _unclean(former: Former, claimed: Checkpoint) -> str:

@@ -36,9 +36,10 @@ class JsonLines:
         """Say which migration begins, and inside which budget."""
         self._line("started", migration=migration, budget=budget, budget_source=source)
 
-    def note(self, event: str, message: str) -> None:
+    def note(self, event: str, message: str, /, **facts: Any) -> None:
         """Say something the operator should know; ``event`` is the word for it."""
-        self._line(event, message=message)
+        if message:
+            self._line(event, message=message, **facts)
 
     def show(self, progress: Progress) -> None:
         """Say where the run stands, if the zone changed or ten seconds passed."""

@@ -13,7 +13,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.pacing import ASK_SECONDS, Latency, Overload, Rate, Reason
+from chunkmigrate.pacing import ASK_SECONDS, Latency, Overload, Rate, Reason, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ class Throttle:
         now = self._clock()
         before = self._paused_at.get(reason.signal)
         self._paused_at[reason.signal] = now
-        return before is None or (reason.signal != Rate.SIGNAL and now - before > QUIET_SECONDS)
+        return before is None or (reason.signal != Signal.RATE and now - before > QUIET_SECONDS)
 
     def _of_commits(self, now: float) -> Reason | None:
         """Return what earlier chunks say against the next one; where they say nothing, note that it goes."""
@@ -126,14 +126,14 @@ class _Predicate:
             self._next = self._clock() + PREDICATE_SECONDS
         if not self._observed:
             return None
-        return Reason("predicate", self._observed, "=", "true", ASK_SECONDS)
+        return Reason(Signal.PREDICATE, self._observed, "=", "true", ASK_SECONDS)
 
 
 def _of_load(load: Load) -> Reason | None:
     if load.flow_control:
-        return Reason("flow control", "lagged", "=", "true", ASK_SECONDS)
+        return Reason(Signal.FLOW_CONTROL, "lagged", "=", "true", ASK_SECONDS)
     lag = load.lag_seconds
     if lag is None or lag <= LAG_SECONDS:
         return None
     # Rounded up, so that it is never shown equal to the threshold it is above.
-    return Reason("replication lag", f"{math.ceil(lag):,} s", ">", f"{LAG_SECONDS:.0f} s", ASK_SECONDS)
+    return Reason(Signal.LAG, f"{math.ceil(lag):,} s", ">", f"{LAG_SECONDS:.0f} s", ASK_SECONDS)

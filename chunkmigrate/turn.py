@@ -22,8 +22,9 @@ OLD_SECONDS = 3.0
 
 
 class Turn:
-    """The turn of one chunk after the other. ``paused`` is told why there is a wait; ``clock`` is in seconds.
+    """The turn of one chunk after the other. ``paused`` is told why there is a wait, once for each episode.
 
+    ``waited`` is told of each bit of every wait, and how many seconds it took; ``clock`` is in seconds.
     Without ``throttle`` nothing ever waits.
     """
 
@@ -33,10 +34,11 @@ class Turn:
         *,
         stopped: Callable[[], bool],
         paused: Callable[[Reason], None],
+        waited: Callable[[Reason, float], None],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._throttle, self._stopped, self._paused = throttle, stopped, paused
+        self._throttle, self._stopped, self._paused, self._told = throttle, stopped, paused, waited
         self._sleep, self._clock = sleep, clock
         self._granted, self._waited = False, 0.0
 
@@ -52,8 +54,10 @@ class Turn:
         while not self._stopped() and (reason := self._throttle.reason()):
             if self._throttle.news(reason):
                 self._paused(reason)
+            asleep = self._clock()
             # A little at a time: what comes in may change its mind.
             self._sleep(min(reason.seconds, PAUSE_SLICE))
+            self._told(reason, self._clock() - asleep)
             meanwhile()
         self._granted = not self._stopped()
         self._waited += self._clock() - began

@@ -69,7 +69,7 @@ class Started:
             self.work,
             self.database,
             stopped=self.asked.is_set,
-            note=lambda event, _: self.said.append(event),
+            note=lambda event, _, **_facts: self.said.append(event),
             **self.how,
         )
         self.thread = threading.Thread(target=self._all, daemon=True)
@@ -257,7 +257,7 @@ def test_frozen(opened: Database[Any]) -> None:
     """A run that was frozen before it began asks for its lease first, and leaves no trace."""
     lease: Any = Lost()
     recorder = Recorder(
-        Ledger(opened), WORK, lease, quiet=False, stopped=lambda: False, note=lambda _a, _b: None
+        Ledger(opened), WORK, lease, quiet=False, stopped=lambda: False, note=lambda _a, _b, **_facts: None
     )
     with pytest.raises(SupersededError):
         recorder.begin(elsewhere("a"), budget=MIB, sessions=())
@@ -294,9 +294,11 @@ class Failing(Ledger):
 
 def recorder_of(ledger: Ledger, said: list[str], *, stopped: bool = False) -> Recorder:
     lease: Any = Held()
-    return Recorder(
-        ledger, WORK, lease, quiet=False, stopped=lambda: stopped, note=lambda event, _: said.append(event)
-    )
+
+    def note(event: str, _message: str, **_facts: Any) -> None:
+        said.append(event)
+
+    return Recorder(ledger, WORK, lease, quiet=False, stopped=lambda: stopped, note=note)
 
 
 def test_again(opened: Database[Any]) -> None:

@@ -103,7 +103,7 @@ def retrying(broken: Broken, opened: Database[Any], said: list[str]) -> Iterator
         time.sleep(SLOWLY_SECONDS)
 
     broken.seen = seen
-    run = run_of(broken, opened, only_quarantined=True, note=lambda event, _: said.append(event))
+    run = run_of(broken, opened, only_quarantined=True, note=lambda event, _, **_facts: said.append(event))
     thread = threading.Thread(target=lambda: list(run), daemon=True)
     thread.start()
     eventually(lambda: tried)

@@ -156,6 +156,15 @@ def test_note() -> None:
     assert said.all() == [{"event": "throttled", "message": "replication lag 14 s > 10 s"}]
 
 
+def test_note_facts() -> None:
+    """The facts of a note stand beside its sentence; what is only to be counted is no line."""
+    said = Said()
+    said.lines.note("throttled", "rate 9/s >= 8/s", signal="rate")
+    said.lines.note("throttled", "", signal="rate", seconds=0.25)
+
+    assert said.all() == [{"event": "throttled", "message": "rate 9/s >= 8/s", "signal": "rate"}]
+
+
 def test_show() -> None:
     """A line of progress says how far it is, how fast, and what memory allows."""
     said = Said()

@@ -10,7 +10,7 @@ import pytest
 from chunkmigrate.load import Load
 from chunkmigrate.sizing import MIB, Sizes
 from chunkmigrate.throttle import Throttle
-from chunkmigrate.turn import OLD_SECONDS
+from chunkmigrate.turn import OLD_SECONDS, PAUSE_SLICE
 from tests.unit.engine import database_of, pipeline_of
 from tests.unit.making import Stored, backfill_of, set_a
 
@@ -85,6 +85,24 @@ def test_one_question_for_each_chunk() -> None:
     pipeline = pipeline_of(database, backfill, throttle=throttle, sleep=time.sleep, clock=time.clock)
 
     assert len([*pipeline]) == len(asked) == len(database.chunks)
+
+
+def test_waits_are_told() -> None:
+    """Every second of waiting is told as it passes, by signal; that a wait begins, once for each episode."""
+    time, waits, begun = Time(), list[tuple[str, float, float]](), list[str]()
+    run(
+        time,
+        Stored(documents(0)),
+        set_a,
+        paused=lambda reason: begun.append(reason.signal),
+        waited=lambda reason, seconds: waits.append((reason.signal, seconds, time.now)),
+    )
+
+    assert begun == ["rate"]
+    assert {signal for signal, _, _ in waits} == {"rate"}
+    assert sum(seconds for _, seconds, _ in waits) == pytest.approx(time.now)
+    assert max(seconds for _, seconds, _ in waits) <= PAUSE_SLICE
+    assert [now for _, _, now in waits] == sorted({now for _, _, now in waits})
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.0, 4.0])
