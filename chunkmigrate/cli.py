@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import evidence, scaffolding, server, tuned, verbs
+from chunkmigrate import evidence, saying, scaffolding, server, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience
 from chunkmigrate.errors import (
@@ -30,13 +32,24 @@ from chunkmigrate.errors import (
 from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
-from chunkmigrate.options import AsJson, DatabaseName, Dir, MaxRate, Memory, Name, Uri, Wait, Writers  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import (  # noqa: TC001 (typer reads them)
+    AsJson,
+    DatabaseName,
+    Dir,
+    MaxRate,
+    Memory,
+    Name,
+    ShowValues,
+    Uri,
+    Wait,
+    Writers,
+)
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
 from chunkmigrate.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from chunkmigrate.migration import Migration
     from chunkmigrate.outcome import Outcome
@@ -74,19 +87,22 @@ def run(
     writers: Writers = None,
     max_rate: MaxRate = None,
     wait: Wait = "0",
+    show_values: ShowValues = False,
 ) -> None:
     """Apply a migration, or go on where it stopped. This is what a pod runs."""
     settings = _settings(
         uri=uri, database=database, dir=directory, memory=memory, writers=writers, max_rate=max_rate
     )
-    seconds, found = _seconds(wait), discover(settings.folder)
-    if (name is None) == (not every):
-        message = "Name one migration to run, or all of them with --all."
-        raise InvalidSettingError(message)
-    chosen = found if name is None else [find(found, name)]
-    stop = Stop(at_once=AGAIN)
-    with stop.on_signals(), opened(settings) as db:
-        _run_each(chosen, Runs(db, settings, stop, Audience(_say), wait=seconds))
+    said = partial(saying.said, show_values=show_values, folder=settings.folder)
+    with _ending(said):
+        seconds, found = _seconds(wait), discover(settings.folder)
+        if (name is None) == (not every):
+            message = "Name one migration to run, or all of them with --all."
+            raise InvalidSettingError(message)
+        chosen = found if name is None else [find(found, name)]
+        stop = Stop(at_once=AGAIN)
+        with stop.on_signals(), opened(settings) as db:
+            _run_each(chosen, Runs(db, settings, stop, Audience(_say), said, wait=seconds))
 
 
 @app.command()
@@ -138,14 +154,17 @@ def retry(
     directory: Dir = None,
     memory: Memory = None,
     wait: Wait = "0",
+    show_values: ShowValues = False,
 ) -> None:
     """Migrate the documents in quarantine again."""
     settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
-    seconds, migration = _seconds(wait), find(discover(settings.folder), name)
-    stop = Stop(at_once=AGAIN)
-    with stop.on_signals(), opened(settings) as db:
-        runs = Runs(db, settings, stop, Audience(_say), wait=seconds)
-        _exit_unless_applied(runs.run(migration, only_quarantined=True))
+    said = partial(saying.said, show_values=show_values, folder=settings.folder)
+    with _ending(said):
+        seconds, migration = _seconds(wait), find(discover(settings.folder), name)
+        stop = Stop(at_once=AGAIN)
+        with stop.on_signals(), opened(settings) as db:
+            runs = Runs(db, settings, stop, Audience(_say), said, wait=seconds)
+            _exit_unless_applied(runs.run(migration, only_quarantined=True))
 
 
 @app.command()
@@ -162,12 +181,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:
         sys.exit(FAILED)
-    except StoppedWaitingError as error:  # as asked: that is no failure
-        print(server.redacted(str(error)), file=sys.stderr)
-        sys.exit(AGAIN)
     except ChunkmigrateError as error:
-        print(f"Error: {server.redacted(str(error))}", file=sys.stderr)
-        sys.exit(_code(error))
+        sys.exit(_failed(error, saying.said(error)))
     except Exception as error:
         # What Click says of a wrong command line repeats it, and a URI may be in it.
         if not hasattr(error, "show") or not hasattr(error, "message"):
@@ -175,6 +190,22 @@ def main() -> None:
         error.message = server.redacted(error.message)
         error.show()
         sys.exit(UNUSABLE)
+
+
+@contextmanager
+def _ending(said: Callable[[BaseException], str]) -> Iterator[None]:
+    """End a command that fails with a sentence and its exit code."""
+    try:
+        yield
+    except ChunkmigrateError as error:
+        raise typer.Exit(_failed(error, said(error))) from error
+
+
+def _failed(error: ChunkmigrateError, sentence: str) -> int:
+    """Say why a command failed; return its exit code."""
+    as_asked = isinstance(error, StoppedWaitingError)
+    print(sentence if as_asked else f"Error: {sentence}", file=sys.stderr)
+    return AGAIN if as_asked else _code(error)
 
 
 def _run_each(chosen: Sequence[Migration], runs: Runs) -> None:

@@ -1,7 +1,8 @@
 """Every failure chunkmigrate names.
 
 A class is one failure; its docstring is the sentence shown when no better one is given, and the data
-behind the sentence sits on attributes. The driver's exception, where there is one, is ``__cause__``.
+behind the sentence sits on attributes; ``discreet`` is the same sentence without any value out of a document
+but its ``_id``, for others to read. The driver's exception, where there is one, is ``__cause__``.
 Exit codes are not decided here: they belong to ``cli.py``.
 """
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 class ChunkmigrateError(Exception):
     """chunkmigrate failed."""
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, discreet: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
+        self.discreet = discreet or str(self)
 
 
 class UsageError(ChunkmigrateError):
@@ -129,9 +131,9 @@ class DocumentError(ChunkmigrateError):
 
     reason = "failed"
 
-    def __init__(self, document_id: Any, message: str) -> None:
+    def __init__(self, document_id: Any, message: str, *, discreet: str | None = None) -> None:
         self.document_id = document_id
-        super().__init__(message)
+        super().__init__(message, discreet=discreet)
 
 
 class TransformError(DocumentError):
@@ -145,15 +147,24 @@ class UndecodableError(DocumentError):
 
     reason = "undecodable"
 
+    @classmethod
+    def of(cls, document_id: Any, shown: str, error: Exception) -> UndecodableError:
+        """Return what is raised for a document whose ``_id`` is ``shown`` so, because of a driver's error."""
+        what, safe = f"The document with _id {shown} cannot be decoded", "Nothing of its chunk was written."
+        message, discreet = (f"{what}: {why}. {safe}" for why in (error, type(error).__name__))
+        return cls(document_id, message, discreet=discreet)
+
 
 class WriteRefusedError(DocumentError):
     """The server refused a write. ``code`` is the server's error number."""
 
     reason = "refused"
 
-    def __init__(self, document_id: Any, message: str, code: int | None = None) -> None:
+    def __init__(
+        self, document_id: Any, message: str, code: int | None = None, *, discreet: str | None = None
+    ) -> None:
         self.code = code
-        super().__init__(document_id, message)
+        super().__init__(document_id, message, discreet=discreet)
 
 
 class TooLargeError(DocumentError):
@@ -195,8 +206,11 @@ class QuarantineFullError(ChunkmigrateError):
 
     def __init__(self, limit: int, last: DocumentError) -> None:
         self.limit, self.last = limit, last
-        super().__init__(
-            f"{limit:,} documents are in quarantine, which is the limit, and there is one more: {last} "
+        super().__init__(self._sentence(str(last)), discreet=self._sentence(last.discreet))
+
+    def _sentence(self, last: str) -> str:
+        return (
+            f"{self.limit:,} documents are in quarantine, which is the limit, and there is one more: {last} "
             "Look at them with `chunkmigrate quarantine list`, correct the migration, and run again."
         )
 
@@ -216,9 +230,9 @@ class MostlyFailingError(ChunkmigrateError):
 class ChunkTooMuchError(ChunkmigrateError):
     """The server cannot commit a chunk of this size. ``documents`` is how many it has."""
 
-    def __init__(self, documents: int, message: str) -> None:
+    def __init__(self, documents: int, message: str, *, discreet: str | None = None) -> None:
         self.documents = documents
-        super().__init__(message)
+        super().__init__(message, discreet=discreet)
 
 
 class ThrottleError(ChunkmigrateError):

@@ -22,8 +22,9 @@ import pymongo
 from chunkmigrate import retry as retry_
 from chunkmigrate import server
 from chunkmigrate.checkpoint import AlreadyCommittedError
+from chunkmigrate.discretion import bare_reason
 from chunkmigrate.errors import ChunkTooMuchError
-from chunkmigrate.sending import FAILURES, RefusedError, refusal, send
+from chunkmigrate.sending import FAILURES, RefusedError, refusal, send, too_much
 from chunkmigrate.unchanged import changed
 
 if TYPE_CHECKING:
@@ -270,10 +271,11 @@ class _Ladder:
     def _too_much(self, error: Exception) -> Exception:
         """Return what a chunk too much for the server raises; of one document nothing smaller can be made."""
         reason = server.reason(error)
+        discreet = bare_reason(error, reason)
         if self.chunk.read > 1:
-            message = f"MongoDB could not commit {self.chunk.read:,} documents together: {reason}."
-            return ChunkTooMuchError(self.chunk.read, message)
-        return refusal(self.chunk, 0, reason, getattr(error, "code", None))
+            what = f"MongoDB could not commit {self.chunk.read:,} documents together"
+            return too_much(self.chunk, what, reason, discreet)
+        return refusal(self.chunk, 0, reason, discreet, getattr(error, "code", None))
 
 
 def _check_pace(chunk: Chunk, edited: int) -> None:

@@ -120,8 +120,8 @@ class Migration:
         except (ChunkmigrateError, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:
-            message = f"upgrade(db) of {self.name} raised {type(error).__name__}: {error}"
-            raise ChunkmigrateError(message) from error
+            what = f"upgrade(db) of {self.name} raised {type(error).__name__}"
+            raise ChunkmigrateError(f"{what}: {error}", discreet=f"{what}.") from error
         if answer is None:
             return []
         steps = answer if isinstance(answer, list | tuple) else [answer]

@@ -28,3 +28,7 @@ Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+ShowValues = Annotated[
+    bool,
+    typer.Option("--show-values", help="Show what exceptions say, which may quote documents."),
+]

@@ -122,8 +122,7 @@ class Page:
             return bson.decode(self.document(index), options)
         except BSONError as error:
             shown = self._shown_id(index)
-            message = f"The document with _id {shown} cannot be decoded: {error}."
-            raise UndecodableError(shown, f"{message} Nothing of its chunk was written.") from error
+            raise UndecodableError.of(shown, shown, error) from error
 
     def _shown_id(self, index: int) -> str:
         try:

@@ -138,7 +138,7 @@ class Run:
                 raise explained from error
             # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
             self._end(STOPPED, "stop")
-            self._note("warning", str(explained))
+            self._note("warning", explained.discreet)
         self._record(self._status, quiet=self._overtaken)
 
     def _apply(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:

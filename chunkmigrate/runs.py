@@ -8,33 +8,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate import tuned
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedWaitingError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.runner import Run
+from chunkmigrate.settings import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymongo.database import Database
 
     from chunkmigrate.audience import Audience
     from chunkmigrate.consumers import Consumer
+    from chunkmigrate.memory import Budget
     from chunkmigrate.migration import Migration
     from chunkmigrate.outcome import Outcome
     from chunkmigrate.settings import Settings
     from chunkmigrate.stop import Stop
+    from chunkmigrate.tuned import Tuned
 
 
 class Runs:
-    """The runs of one command. ``wait`` is how many seconds each waits for another run's lease."""
+    """The runs of one command.
+
+    ``said`` makes a sentence of a failure; ``wait`` is how many seconds each waits for another run's lease.
+    """
 
     def __init__(
-        self, database: Database[Any], settings: Settings, stop: Stop, audience: Audience, *, wait: float
+        self,
+        database: Database[Any],
+        settings: Settings,
+        stop: Stop,
+        audience: Audience,
+        said: Callable[[BaseException], str],
+        *,
+        wait: float,
     ) -> None:
         self.database, self.stop = database, stop
-        self._settings, self._audience, self._wait = settings, audience, wait
-        self._sensor = Sensor(memory=settings.memory, request=settings.request)
-        self._warnings: Sequence[str] = self._sensor.budget.warnings
+        self._settings, self._audience, self._said, self._wait = settings, audience, said, wait
+        self._warned = set[str]()
 
     def run(self, migration: Migration, **how: Any) -> Outcome:
         """Run one migration and return how that ended; a failure is told, and raised.
@@ -42,24 +55,36 @@ class Runs:
         Raises `StoppedWaitingError` where it was asked to stop before it had the lease.
         """
         with self._audience.of_a_run() as consumer:
-            warnings, self._warnings = self._warnings, ()
-            for warning in warnings:
+            settled, unused = tuned.load(migration)
+            sensor = self._sensor(settled)
+            for warning in self._news([unused, *sensor.budget.warnings]):
                 consumer.note("warning", warning)
             run = Run(
                 migration,
                 self.database,
-                self._sensor,
-                writers=self._settings.writers,
+                sensor,
+                writers=self._settings.writers or (settled.writers if settled else WRITERS),
+                most=settled.most if settled else None,
                 wait=self._wait,
                 max_rate=self._settings.max_rate,
                 stopped=lambda: self.stop.asked,
                 note=consumer.note,
                 **how,
             )
-            return self._told(run, consumer)
+            return self._told(run, consumer, sensor.budget)
 
-    def _told(self, run: Run, consumer: Consumer) -> Outcome:
-        consumer.begin(run.migration.name, self._sensor.budget.size, self._sensor.budget.source)
+    def _sensor(self, settled: Tuned | None) -> Sensor:
+        memory = settled.memory if settled else None
+        return Sensor(memory=self._settings.memory, request=self._settings.request, tuned=memory)
+
+    def _news(self, warnings: Sequence[str]) -> list[str]:
+        """Return the warnings that were not given yet: several runs may have the same budget."""
+        fresh = [warning for warning in warnings if warning and warning not in self._warned]
+        self._warned.update(fresh)
+        return fresh
+
+    def _told(self, run: Run, consumer: Consumer, budget: Budget) -> Outcome:
+        consumer.begin(run.migration.name, budget.size, budget.source)
         try:
             for progress in run:
                 consumer.show(progress)
@@ -70,7 +95,7 @@ class Runs:
         except CancelledError:
             raise
         except ChunkmigrateError as error:
-            consumer.end(run.failure(str(error)))
+            consumer.end(run.failure(self._said(error)))
             raise
         consumer.end(run.outcome)
         return run.outcome

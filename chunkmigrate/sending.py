@@ -13,6 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from chunkmigrate import retry, server
+from chunkmigrate.discretion import bare, bare_reason
 from chunkmigrate.errors import ChunkTooMuchError, DocumentError, TooLargeError, WriteRefusedError
 
 if TYPE_CHECKING:
@@ -110,29 +111,40 @@ def _is_nobodys(error: Exception) -> bool:
 def _suspected(error: Exception, chunk: Chunk, group: Group, *, alone: bool) -> Exception:
     """Return what is raised for a statement the server could not even read: it does not say whose it was."""
     reason = server.reason(error)
+    discreet = bare_reason(error, reason)
     if alone and not (chunk.joined and chunk.read > 1):
-        return refusal(chunk, group.owners[0], reason, getattr(error, "code", None))
-    message = f"MongoDB refused something of {chunk.read:,} documents: {reason}."
-    return ChunkTooMuchError(chunk.read, message)
+        return refusal(chunk, group.owners[0], reason, discreet, getattr(error, "code", None))
+    return too_much(chunk, f"MongoDB refused something of {chunk.read:,} documents", reason, discreet)
 
 
 def _refused(refused: Mapping[str, Any], chunk: Chunk, group: Group, *, undone: bool) -> Exception:
     reason = str(refused.get("errmsg", "no reason given")).partition(", full error")[0]
     code = refused.get("code")
-    said = f"{server.redacted(reason)} (code {code})"
+    said, discreet = f"{server.redacted(reason)} (code {code})", bare(reason, code)
     if chunk.joined and chunk.read > 1:
-        message = f"MongoDB refused one of {chunk.read:,} documents: {said}"
-        return ChunkTooMuchError(chunk.read, message)
-    return refusal(chunk, group.owners[refused["index"]], said, code, undone=undone)
+        return too_much(chunk, f"MongoDB refused one of {chunk.read:,} documents", said, discreet)
+    return refusal(chunk, group.owners[refused["index"]], said, discreet, code, undone=undone)
 
 
-def refusal(chunk: Chunk, number: int, reason: str, code: int | None, *, undone: bool = True) -> RefusedError:
-    """Return what is raised where the server refuses a document, for ``reason``."""
+def too_much(chunk: Chunk, what: str, reason: str, discreet: str) -> ChunkTooMuchError:
+    """Return what is raised where only a smaller chunk can pass; ``discreet``: the reason without values."""
+    return ChunkTooMuchError(chunk.read, f"{what}: {reason}.", discreet=f"{what}: {discreet}.")
+
+
+def refusal(
+    chunk: Chunk, number: int, reason: str, discreet: str, code: int | None, *, undone: bool = True
+) -> RefusedError:
+    """Return what is raised where the server refuses a document; ``discreet``: the reason without values."""
     document_id = chunk.owner(number)
+    message, discreet = (_refusal(document_id, why, undone=undone) for why in (reason, discreet))
+    if code in _TOO_LARGE:
+        return RefusedError(number, TooLargeError(document_id, message, discreet=discreet))
+    return RefusedError(number, WriteRefusedError(document_id, message, code, discreet=discreet))
+
+
+def _refusal(document_id: Any, reason: str, *, undone: bool) -> str:
     what = "Nothing of its chunk was written" if undone else "Some of its chunk may be written twice"
-    message = (
+    return (
         f"MongoDB refused the write for document _id {document_id!r}: {reason}. "
         f"{what}; everything before it is committed. Fix the transform or the document and run again."
     )
-    kind = TooLargeError(document_id, message) if code in _TOO_LARGE else None
-    return RefusedError(number, kind or WriteRefusedError(document_id, message, code))

@@ -28,6 +28,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
+from chunkmigrate.discretion import bare_reason
 from chunkmigrate.errors import (
     AccessDeniedError,
     ChunkmigrateError,
@@ -213,7 +214,11 @@ def explained(error: PyMongoError, uri: str = "") -> ChunkmigrateError:
         kind, what, advice = _absence(error, uri)
     # What `Retry` has noted: how long it was tried.
     notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
-    return kind(f"{what}: {reason(error, uri)}.{notes} {advice}{_SAFE}")
+    whole = reason(error, uri)
+    message, discreet = (
+        f"{what}: {why}.{notes} {advice}{_SAFE}" for why in (whole, bare_reason(error, whole))
+    )
+    return kind(message, discreet=discreet)
 
 
 _Meaning = tuple[type[ChunkmigrateError], str, str]

@@ -112,7 +112,7 @@ class Step:
                 )
                 died = None
                 self._context.note(
-                    "smaller_chunks", f"{error} Going on with {sizes.chunk_documents:,} at a time."
+                    "smaller_chunks", f"{error.discreet} Going on with {sizes.chunk_documents:,} at a time."
                 )
             else:
                 return
@@ -241,11 +241,9 @@ class Step:
             try:
                 return predicate()
             except Exception as error:
-                message = (
-                    f"The throttle {name} raised {type(error).__name__}: {error}. What is committed is safe; "
-                    "correct it and run again."
-                )
-                raise ThrottleError(message) from error
+                what = f"The throttle {name} raised {type(error).__name__}"
+                safe = "What is committed is safe; correct it and run again."
+                raise ThrottleError(f"{what}: {error}. {safe}", discreet=f"{what}. {safe}") from error
 
         asked.__name__ = name
         return asked

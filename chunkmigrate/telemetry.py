@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.ledger import APPLIED, CANCELLED, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, STOPPED
 from chunkmigrate.outcome import ALREADY, counted
 from chunkmigrate.units import format_bytes, format_duration
 
@@ -61,6 +61,7 @@ class JsonLines:
             budget=outcome.budget,
             seconds=round(outcome.seconds, 3),
             position=outcome.position,
+            **({"reason": outcome.reason} if outcome.status == FAILED else {}),
         )
 
     def _line(self, event: str, **facts: Any) -> None:

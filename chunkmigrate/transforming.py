@@ -24,7 +24,7 @@ from chunkmigrate.errors import (
 )
 from chunkmigrate.retry import Retry, is_passing
 from chunkmigrate.unchanged import print_of
-from chunkmigrate.writes import OversizeError, encode
+from chunkmigrate.writes import OversizeError, UnusableError, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,8 +141,7 @@ class Transformer:
         try:
             return bson.decode(stored, self._decoding)
         except BSONError as error:
-            what = f"The document with _id {document_id!r} cannot be decoded: {error}."
-            raise UndecodableError(document_id, f"{what} Nothing of its chunk was written.") from error
+            raise UndecodableError.of(document_id, repr(document_id), error) from error
 
     def _one(
         self, chunk: Chunk, number: int, document_id: Any, document: Any, again: Callable[[], Any] | None
@@ -212,19 +211,27 @@ class Transformer:
             what = f"The write for document _id {document_id!r} is too large: {error}."
             raise TooLargeError(document_id, f"{what} Nothing of its chunk was written.") from error
         except Exception as error:
-            raise self._blamed(document_id, f"answered with a write that cannot be sent: {error}") from error
+            kind = type(error).__name__
+            known = str(error) if isinstance(error, UnusableError) else kind
+            what = "answered with a write that cannot be sent"
+            raise self._blamed(document_id, f"{what}: {error}", f"{what}: {known}") from error
         chunk.add(write._namespace or self._target, kind, statement, number)  # noqa: SLF001
 
     def _raised(self, document_id: Any, error: BaseException) -> TransformError:
-        return self._blamed(document_id, f"raised {type(error).__name__}: {error}")
+        kind = f"raised {type(error).__name__}"
+        return self._blamed(document_id, f"{kind}: {error}", kind)
 
-    def _blamed(self, document_id: Any, what: str) -> TransformError:
+    def _blamed(self, document_id: Any, what: str, discreet: str | None = None) -> TransformError:
+        """Return what is raised where the author's code did ``what``; ``discreet`` is that without values."""
+        message, discreet = (self._sentence(document_id, did) for did in (what, discreet or what))
+        return TransformError(document_id, message, discreet=discreet)
+
+    def _sentence(self, document_id: Any, what: str) -> str:
         name = getattr(self._transform, "__name__", "transform")
-        message = (
+        return (
             f"{name} {what.rstrip('.')}. It was given document _id {document_id!r}. Nothing of this chunk "
             "was written; everything before it is committed. Correct the migration and run again."
         )
-        return TransformError(document_id, message)
 
     def _conflict(self, document_id: Any) -> ConflictError:
         message = (

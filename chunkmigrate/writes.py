@@ -28,10 +28,14 @@ class OversizeError(ValueError):
     """A document of more than 16 MiB was to be written."""
 
 
+class UnusableError(ValueError):
+    """A write of the wrong kind. No value of it is in the sentence."""
+
+
 def encode(write: Write, options: CodecOptions[Any]) -> tuple[str, bytes]:
     """Return the kind of command and the encoded statement of a write.
 
-    Raises `ValueError`, or the driver's ``InvalidDocument``, for what the server could not take, and
+    Raises `UnusableError`, or the driver's ``InvalidDocument``, for what the server could not take, and
     `OversizeError` for a document of more than 16 MiB.
     """
     if type(write) is UpdateOne and _OPTIONS(write) == _NO_OPTIONS:
@@ -57,7 +61,7 @@ def _operators(write: UpdateOne | UpdateMany) -> Any:
     if isinstance(change, list) or str(next(iter(change), ""))[:1] == "$":
         return change
     message = f"{type(write).__name__} needs update operators such as $set; a whole document is ReplaceOne's"
-    raise ValueError(message)
+    raise UnusableError(message)
 
 
 def _update(write: UpdateOne | UpdateMany, *, many: bool) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def _replace(write: ReplaceOne[Any]) -> dict[str, Any]:
     change = write._doc  # noqa: SLF001
     if not isinstance(change, RawBSONDocument) and next(iter(change), "").startswith("$"):
         message = "ReplaceOne needs a whole document; update operators such as $set are UpdateOne's"
-        raise ValueError(message)
+        raise UnusableError(message)
     return _with_options({"q": write._filter, "u": change}, write)  # noqa: SLF001
 
 

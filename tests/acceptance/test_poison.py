@@ -41,7 +41,7 @@ def test_stops_and_goes_on(cli: CommandLine, db: Database[Any], poison: Poison) 
         assert stopped.code == FAILED, str(stopped)
         assert "Traceback" not in stopped.err
         assert re.search(rf"_id {number}\b", stopped.err), stopped.err
-        assert re.search(poison.sentence, stopped.err), stopped.err
+        assert re.search(poison.shown, stopped.err), stopped.err
         assert not migrated(db) & set(range(number, DOCUMENTS))
         repair(db, poison, number)
 
@@ -66,7 +66,7 @@ def test_quarantined(cli: CommandLine, db: Database[Any], poison: Poison) -> Non
     assert [document["document"] for document in kept] == MANY
     assert {(document["migration"], document["step"]) for document in kept} == {(NAME, 0)}
     assert all(document["reason"] and document["traceback"] for document in kept)
-    assert all(re.search(poison.sentence, document["message"]) for document in kept), kept[0]
+    assert all(re.search(poison.kept, document["message"]) for document in kept), kept[0]
 
     listed = verb(cli, "list")
 

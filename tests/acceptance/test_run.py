@@ -166,7 +166,9 @@ def test_all_pending_in_order(cli: CommandLine, db: Database[Any]) -> None:
     done = cli("run", "--all")
 
     assert done.returncode == 1
-    assert "upgrade(db) of 3_third raised RuntimeError: no" in done.stderr
+    assert "upgrade(db) of 3_third raised RuntimeError. It was raised in migrations/3_third.py, line 2." in (
+        done.stderr
+    )
     assert [d["_id"] for d in db.log.find()] == [1, 2]
     assert db.log.find_one(2) == {"_id": 2, "after": 1}
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bson.raw_bson import RawBSONDocument
 
+from tests.faults.kinds import NAME
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -35,27 +37,41 @@ def add_one(document):
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """One way of being impossible: what the document has, how it is repaired, and what is said of it."""
+    """One way of being impossible: what the document has, the repair, and what is kept and shown of it."""
 
     name: str
     fields: dict[str, Any]
     repair: dict[str, Any]
-    sentence: str
+    kept: str
+    shown: str
 
 
 # The text of a document that the driver cannot decode: it is no UTF-8.
 BROKEN = b"\x02text\x00\x03\x00\x00\x00\xff\xfe\x00"
 
 POISONS = (
-    Poison("raises", {"poison": "raises"}, {"$unset": {"poison": 1}}, "add_one raised ValueError: no"),
-    Poison("undecodable", {}, {"$set": {"text": "mended"}}, "cannot be decoded"),
+    Poison(
+        "raises",
+        {"poison": "raises"},
+        {"$unset": {"poison": 1}},
+        "add_one raised ValueError: no",
+        rf"add_one raised ValueError\. .* It was raised in migrations/{NAME}\.py, line 13\.",
+    ),
+    Poison(
+        "undecodable",
+        {},
+        {"$set": {"text": "mended"}},
+        "cannot be decoded: 'utf-8' codec",
+        "cannot be decoded: InvalidBSON",
+    ),
     Poison(
         "grows",
         {"poison": "grows", "much": "x" * (8 * MIB)},
         {"$unset": {"much": 1}},
         "16 ?MB|16 MiB|16777216",
+        "16 MiB",
     ),
-    Poison("refused", {"sealed": True}, {"$unset": {"sealed": 1}}, "failed validation"),
+    Poison("refused", {"sealed": True}, {"$unset": {"sealed": 1}}, "failed validation", "failed validation"),
 )
 REFUSING = {"$or": [{"sealed": {"$ne": True}}, {"n": {"$exists": False}}]}
 
