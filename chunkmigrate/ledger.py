@@ -42,6 +42,10 @@ PENDING = "pending"
 RUNNING = "running"
 STOPPED = "stopped"
 
+# How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
+# driver gives up all others, too.
+KEEP_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -102,17 +106,20 @@ class Ledger:
         generation: int,
         budget: int,
         sessions: Sequence[Mapping[str, Any]] = (),
+        about: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> None:
         """Record that ``run`` began, in which ``sessions``, under the lease's ``generation``.
 
-        ``quiet``: the migration's own status stays. Raises `SupersededError` where its entry is of a later
-        generation. Doing it twice does no harm, but for an attempt that may count twice.
+        ``about`` is kept with the run. ``quiet``: the migration's own status stays. Raises `SupersededError`
+        where its entry is of a later generation. Doing it twice does no harm, but for an attempt that may
+        count twice.
         """
         now = datetime.now(UTC)
         who = {"host": holder.host, "pod": holder.pod, "pid": holder.pid, "token": holder.token}
         began = {"status": RUNNING, "checksum": migration.checksum, "began": now, "ended": None}
         kept = {"migration": migration.name, "budget": budget, "sessions": [*sessions], "quiet": quiet}
+        kept |= about or {}
         with _bounded():
             if not quiet:
                 entry = began | {"description": migration.description, "run": run}
@@ -164,6 +171,13 @@ class Ledger:
                 self._enter(migration, generation, {"$set": running | {"run": run}})
             self._bury(migration, run, generation)
             self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
+
+    def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
+        """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
+        lives = {"_id": run, "status": {"$in": [RUNNING, PAUSED]}}
+        unanswered = self.database[RUNS].with_options(write_concern=WriteConcern(0))
+        with pymongo.timeout(KEEP_SECONDS):
+            unanswered.update_one(lives, {"$set": dict(facts)})
 
     def end(
         self,

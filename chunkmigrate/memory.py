@@ -157,6 +157,11 @@ class Sensor:
             self._budget, self._budget_at = self._find_budget(), now
         return self._budget
 
+    @property
+    def limit(self) -> int | None:
+        """What the kernel enforces, in bytes, as old as the budget; None where there is no limit."""
+        return self._limit
+
     def read(self) -> Reading:
         """Read memory now."""
         budget, rss = self.budget, self._rss()

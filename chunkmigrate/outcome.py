@@ -16,6 +16,9 @@ ALREADY = "already"
 # The signal of a pause that somebody asked for, beside those of the throttle.
 OPERATOR = "operator"
 
+# An ``_id`` may be a document of its own.
+MAX_ID = 200
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
@@ -64,6 +67,27 @@ class Outcome:
             "position": self.position,
             "reason": self.reason,
         }
+
+
+def failed(error: Exception | None) -> dict[str, Any] | None:
+    """Return what may be told of a failure to anybody: its class, the cause's, and which document it was.
+
+    Its sentence may quote what is in that document.
+    """
+    if error is None:
+        return None
+    document = getattr(error, "document_id", None)
+    return {
+        "kind": type(error).__name__,
+        "cause": type(error.__cause__).__name__ if error.__cause__ else None,
+        "document": None if document is None else _short(document),
+    }
+
+
+def _short(document_id: Any) -> str:
+    """Return an ``_id`` as Python writes it, or as much of it as a person reads."""
+    text = document_id if isinstance(document_id, str) else repr(document_id)
+    return text if len(text) <= MAX_ID else text[: MAX_ID - 1] + "…"
 
 
 def counted(counts: Counts) -> dict[str, int]:

@@ -6,6 +6,7 @@ and that a run which was overtaken changes nothing, is ``ledger``'s business; wh
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -67,8 +68,18 @@ class Recorder:
             return error
         return None
 
-    def begin(self, holder: Holder, *, budget: int, sessions: Sequence[Mapping[str, Any]]) -> None:
-        """Record that the run begins. Raises `SupersededError` where the lease was taken away."""
+    def begin(
+        self,
+        holder: Holder,
+        *,
+        budget: int,
+        sessions: Sequence[Mapping[str, Any]],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record that the run begins, and what is known ``about`` it.
+
+        Raises `SupersededError` where the lease was taken away.
+        """
         self._lease.check(now=True)
         generation = self._lease.generation
         self._retry(
@@ -79,6 +90,7 @@ class Recorder:
                 generation=generation,
                 budget=budget,
                 sessions=sessions,
+                about=about,
                 quiet=self._quiet,
             )
         )
@@ -90,6 +102,11 @@ class Recorder:
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
         self._noted(self._ledger.resumed)
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Put on record how the run stands: once, and where that fails, not at all."""
+        with suppress(PyMongoError):
+            self._ledger.keep(self.run, facts)
 
     def _noted(self, note: Callable[..., None]) -> None:
         generation = self._lease.generation

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -20,7 +21,7 @@ from chunkmigrate.holder import this_process
 from chunkmigrate.lease import Lease
 from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, PAUSED, STOPPED, Ledger
 from chunkmigrate.memory import return_large_buffers, trim
-from chunkmigrate.outcome import ALREADY, OPERATOR, Outcome, Progress
+from chunkmigrate.outcome import ALREADY, OPERATOR, Outcome, Progress, failed
 from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
@@ -29,6 +30,7 @@ from chunkmigrate.records import Counts
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
 from chunkmigrate.step import Context, Step
+from chunkmigrate.timekeeper import Timekeeper, circumstances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,15 +78,16 @@ class Run:
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
         self._writers, self._wait, self._max_rate, self._most = writers, wait, max_rate, most
-        self._stopped, self._note, self._sleep = stopped, note, sleep
-        self._only_quarantined = only_quarantined
+        self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
+        self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
+        self._note = self._times.note
         ledger, self._holder = Ledger(database), this_process()
-        self._lease = Lease(database, migration.name, self._holder, fence=self._fence, disarm=ledger.disarm)
+        fence = partial(checkpoint.fence, database, migration.name)
+        self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=ledger.disarm)
         self._recorder = Recorder(
-            ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=note
+            ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
         )
-        self._began = time.monotonic()
-        self._done = Counts()
+        self._began, self._done = time.monotonic(), Counts()
         self._step: Step | None = None
         self._readmission: Readmission | None = None
         self._position: str | None = None
@@ -116,7 +119,9 @@ class Run:
 
     def _recorded(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         budget = self._sensor.budget.size
-        self._recorder.begin(self._holder, budget=budget, sessions=names(sessions))
+        about = circumstances(self._sensor, writers=self._writers, max_rate=self._max_rate)
+        self._recorder.begin(self._holder, budget=budget, sessions=names(sessions), about=about)
+        self._times.begin()
         try:
             yield from self._apply(sessions)
         except LeaseHeldError as error:
@@ -125,16 +130,16 @@ class Run:
             self._record(STOPPED, quiet=True)
             raise
         except ChunkmigrateError as error:
-            self._record_failure(str(error))
+            self._record_failure(str(error), error)
             raise
         except MalformedError as error:
             message = f"A document cannot be read: {error}. What is committed is safe."
-            self._record_failure(message)
+            self._record_failure(message, error)
             raise ServerError(message) from error
         except PyMongoError as error:
             explained = self._recorder.superseded() or server.explained(error)
             if not (self._stopped() and is_passing(error)):
-                self._record_failure(str(explained))
+                self._record_failure(str(explained), explained)
                 raise explained from error
             # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
             self._end(STOPPED, "stop")
@@ -156,7 +161,7 @@ class Run:
         for number, backfill in enumerate(steps):
             while self._may_go_on():
                 step = Step(context, number, backfill, self._former)
-                yield from self._one_step(len(steps), step)
+                yield from self._times.sampled(self._one_step(len(steps), step))
                 if not step.was_done:
                     self._former = None
                 if self._status != PAUSED:
@@ -220,9 +225,8 @@ class Run:
         self._lease.release()
         trim()
         while self._lease.asked == "pause" and not self._stopped():
-            asleep = time.monotonic()
             self._sleep(IDLE_SECONDS)
-            self._note("paused", "", signal=OPERATOR, seconds=time.monotonic() - asleep)
+            self._note("paused", "", signal=OPERATOR, seconds=IDLE_SECONDS)
         if self._stopped() or self._lease.asked:
             return
         self._former = self._acquire()
@@ -233,8 +237,7 @@ class Run:
         self._note("resumed", "Going on.")
 
     def _is_done(self) -> bool:
-        done = self._recorder.is_done()
-        if done:
+        if done := self._recorder.is_done():
             self._end(APPLIED, ALREADY)
         return done
 
@@ -242,9 +245,6 @@ class Run:
         return self._lease.acquire(
             wait=self._wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
         )
-
-    def _fence(self, generation: int, session: ClientSession | None) -> None:
-        checkpoint.fence(self._database, self.migration.name, generation, session)
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
         return Context(
@@ -275,15 +275,18 @@ class Run:
         """Count what this run did: earlier steps, and what the current one gained."""
         return self._done + self._step.gained if self._step else self._done
 
-    def _record_failure(self, reason: str) -> None:
-        self._end(FAILED, reason)
-        self._record(FAILED)
+    def _facts(self) -> dict[str, Any]:
+        return self.outcome.facts() | self._times.facts()
 
-    def _record(self, status: str, *, quiet: bool = False) -> None:
+    def _record_failure(self, reason: str, error: Exception) -> None:
+        self._end(FAILED, reason)
+        self._record(FAILED, error=error)
+
+    def _record(self, status: str, *, quiet: bool = False, error: Exception | None = None) -> None:
         try:
-            self._recorder.end(status, self.outcome.facts(), quiet=quiet)
-        except ChunkmigrateError as error:
-            self._end(FAILED, str(error))
+            self._recorder.end(status, self._facts() | {"failure": failed(error)}, quiet=quiet)
+        except ChunkmigrateError as unrecorded:
+            self._end(FAILED, str(unrecorded))
             raise
 
     def _outcome(self, status: str, reason: str) -> Outcome:

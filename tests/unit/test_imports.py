@@ -145,7 +145,7 @@ def test_importers(imported: str, importers: set[str]) -> None:
     assert found <= importers
 
 
-PURE = ["sizing", "frontier", "units", "raw", "records", "pacing", "errors"]
+PURE = ["sizing", "frontier", "units", "raw", "records", "pacing", "timeline", "errors"]
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -165,6 +165,15 @@ def test_resized(machine: Machine) -> None:
     assert sensor.budget.source == "cgroup limit 256 MiB"
 
 
+def test_limit(machine: Machine) -> None:
+    """What the kernel enforces is known beside the budget, where that is smaller, and as current."""
+    sensor = machine.sensor(memory=128 * MI)
+    assert (sensor.budget.size, sensor.limit) == (128 * MI, 512 * MI)
+    machine.limit("max\n")
+    machine.now += 5
+    assert (sensor.budget.size, sensor.limit) == (128 * MI, None)
+
+
 def test_limit_lifted(machine: Machine) -> None:
     """A limit that is taken away, and says so, no longer binds."""
     sensor = machine.sensor()

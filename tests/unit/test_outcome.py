@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chunkmigrate.outcome import Outcome, counted
+from chunkmigrate.errors import TransformError, UnreachableError
+from chunkmigrate.outcome import MAX_ID, Outcome, counted, failed
 from chunkmigrate.records import Counts
 
 COUNTS = Counts(read=10, written=5, writes=7, quarantined=2, changed=1)
@@ -58,3 +59,34 @@ def test_facts() -> None:
 def test_progress(counts: Counts, progress: bool) -> None:  # noqa: FBT001 - a table's expectation
     """A run that is past a document has made progress, whatever became of that."""
     assert outcome(counts=counts).made_progress is progress
+
+
+def raised(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (None, None),
+        (UnreachableError("gone"), {"kind": "UnreachableError", "cause": None, "document": None}),
+        (
+            raised(TransformError(7, "said: Ann"), KeyError("Ann")),
+            {"kind": "TransformError", "cause": "KeyError", "document": "7"},
+        ),
+        (TransformError("a", "said"), {"kind": "TransformError", "cause": None, "document": "a"}),
+        (TransformError({"a": 1}, "said"), {"kind": "TransformError", "cause": None, "document": "{'a': 1}"}),
+    ],
+)
+def test_failed(error: Exception | None, told: dict[str, Any] | None) -> None:
+    """Of a failure the classes and the _id are told, and never what it says."""
+    assert failed(error) == told
+
+
+def test_failed_at_length() -> None:
+    """An _id may be a document of its own: as much of it is told as a person reads."""
+    told = failed(TransformError("x" * 10_000, "said"))
+
+    assert told is not None
+    assert len(told["document"]) == MAX_ID
