@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from chunkmigrate import checkpoint, lease_record, records, server
 from chunkmigrate.holder import this_process
 from chunkmigrate.lease import POLL_SECONDS
-from chunkmigrate.lease_record import COLLECTION
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.lease_record import Asked, LeaseRecord
-
-PAUSE, CANCEL = "pause", "cancel"
+PAUSE, CANCEL = lease_record.PAUSE, lease_record.CANCEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def unlock(
     """
 
     def revoke(session: ClientSession | None) -> int | None:
-        revoked = lease_record.revoke(database[COLLECTION], migration, token, session)
+        revoked = lease_record.revoke(lease_record.collection_of(database), migration, token, session)
         if revoked is None:
             return None
         fence(revoked.generation, session)

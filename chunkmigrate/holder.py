@@ -52,9 +52,11 @@ class Holder:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Holder:
-        """Return a stored holder; what another version stored besides is left out."""
-        known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
-        return cls(**known)
+        """Return a stored holder; what another version stored besides, or otherwise, is left out."""
+        kinds = {field.name: int if field.name == "pid" else str for field in fields(cls)}
+        return cls(
+            **{name: document[name] for name, kind in kinds.items() if type(document.get(name)) is kind}
+        )
 
     def document(self) -> dict[str, Any]:
         """Return what is stored."""
@@ -175,6 +177,6 @@ def _gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False

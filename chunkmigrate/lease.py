@@ -20,7 +20,6 @@ from pymongo.write_concern import WriteConcern
 from chunkmigrate import lease_record, server
 from chunkmigrate.errors import SupersededError
 from chunkmigrate.holder import Liveness
-from chunkmigrate.lease_record import COLLECTION
 from chunkmigrate.retry import Retry, never
 from chunkmigrate.watch import Watch, announcement, refusal
 
@@ -85,7 +84,7 @@ class Lease:
         self._database, self._migration, self._holder = database, migration, holder
         self._seconds, self._fence, self._clock, self._sleep = seconds, fence, clock, sleep
         # A renewal need not survive the loss of a server: the fence does, and the next one follows soon.
-        self._records = database[COLLECTION].with_options(write_concern=WriteConcern(1))
+        self._records = lease_record.collection_of(database).with_options(write_concern=WriteConcern(1))
         self._attempt = max(seconds / 3, LEAST_ATTEMPT_SECONDS)
         self._lock = threading.Lock()
         # Raised with each change of what we hold: an answer that was asked for before it says nothing.
@@ -152,7 +151,8 @@ class Lease:
                 claimed = self._claim(seen, stopped)
                 if claimed:
                     return claimed.former
-                continue  # somebody was faster
+                if not stopped():
+                    continue  # somebody was faster
             if stopped() or (state is Liveness.ALIVE and self._clock() >= deadline):
                 raise refusal(seen)
             said(announcement(seen, wait))
@@ -231,7 +231,7 @@ class Lease:
         return claimed
 
     def _taken(self, over: LeaseRecord) -> LeaseRecord | None:
-        records = self._database[COLLECTION]
+        records = lease_record.collection_of(self._database)
         return lease_record.claim(records, self._migration, self._holder, self._seconds, over=over)
 
     def _bounded(self, work: Callable[[], T]) -> T:

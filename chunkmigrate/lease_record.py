@@ -1,16 +1,19 @@
 """The lease's record: one document per migration, and each change of it one update on the server's clock.
 
-It is kept for ever, so that no generation is ever given twice. When to ask, to renew and to give up is
-``lease``'s business; what an operator may do with it is ``control``'s.
+It is kept for ever, so that no generation is ever given twice. One that somebody has meddled with, so that it
+does not say who holds it until when, is nobody's. When to ask, to renew and to give up is ``lease``'s
+business; what an operator may do with it is ``control``'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -18,13 +21,20 @@ from chunkmigrate.holder import Holder
 from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.database import Database
 
 COLLECTION = "chunkmigrate_leases"
+
+# Whatever a connection string makes of dates; those beyond the year 9999 come as another type, and are none.
+_DATES: CodecOptions[Any] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+PAUSE, CANCEL = "pause", "cancel"
+
+# What tells a record from what becomes of it, even where it is a date Python has none for, or none at all.
+_STAMP = {"$convert": {"input": "$renewed", "to": "long", "onError": None, "onNull": None}}
+_NEXT = {"$add": [{"$cond": [{"$isNumber": "$generation"}, "$generation", 0]}, 1]}
 
 _NOBODY: dict[str, Any] = {"generation": 0, "holder": None, "released": True, "asked": None, "former": None}
 
@@ -52,7 +62,7 @@ class Former:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseRecord:
-    """The record as the server had it at ``now``, which is the server's time."""
+    """The record as the server had it at ``now``, which is the server's time; ``stamp`` tells a renewal."""
 
     migration: str
     generation: int
@@ -64,6 +74,7 @@ class LeaseRecord:
     asked: Asked | None
     former: Former | None
     now: datetime
+    stamp: int | None = None
 
     @property
     def held(self) -> bool:
@@ -89,9 +100,16 @@ class LeaseRecord:
         return f"{who} since {self.since:{day}%H:%M:%S} UTC, last renewed {ago} ago"
 
 
+def collection_of(database: Database[Any]) -> Collection[Any]:
+    """Return the collection of the records."""
+    return database.get_collection(COLLECTION, codec_options=_DATES)
+
+
 def look(database: Database[Any], migration: str) -> LeaseRecord | None:
     """Return the record; None where the migration never had one. Reads only."""
-    found = database[COLLECTION].aggregate([{"$match": {"_id": migration}}, {"$set": {"now": "$$NOW"}}])
+    found = collection_of(database).aggregate(
+        [{"$match": {"_id": migration}}, {"$set": {"now": "$$NOW", "stamp": _STAMP}}]
+    )
     return next(map(_record, found), None)
 
 
@@ -102,7 +120,7 @@ def present(database: Database[Any], migration: str) -> LeaseRecord:
     """
     while (found := look(database, migration)) is None:
         with suppress(DuplicateKeyError):  # made by somebody else in this moment
-            database[COLLECTION].update_one({"_id": migration}, {"$setOnInsert": _NOBODY}, upsert=True)
+            collection_of(database).update_one({"_id": migration}, {"$setOnInsert": _NOBODY}, upsert=True)
     return found
 
 
@@ -116,12 +134,17 @@ def claim(
     session: ClientSession | None = None,
 ) -> LeaseRecord | None:
     """Take the lease if it is free, or still as ``over`` shows it; None where somebody else has it."""
-    free: list[Any] = [{"$lte": ["$until", "$$NOW"]}, "$released", {"$eq": ["$holder.token", holder.token]}]
+    free: list[Any] = [
+        {"$lte": ["$until", "$$NOW"]},
+        {"$eq": ["$released", True]},
+        {"$eq": ["$holder.token", holder.token]},
+    ]
     if over:
-        same = {"$eq": ["$holder.token", over.token]}, {"$eq": ["$renewed", over.renewed]}
-        free.append({"$and": [*same]})
+        same: list[Any] = [{"$eq": [_STAMP, over.stamp]}]
+        same += [{"$eq": ["$holder.token", over.token]}] if over.holder else []
+        free.append({"$and": same})
     claimed = {
-        "generation": {"$add": ["$generation", 1]},
+        "generation": _NEXT,
         "holder": {"$literal": holder.document()},
         "since": "$$NOW",
         "released": False,
@@ -144,7 +167,7 @@ def renew(
 
     One that has run out is renewed as well while nobody else took it.
     """
-    raised = {"generation": {"$add": ["$generation", 1]}} if advance else {}
+    raised = {"generation": _NEXT} if advance else {}
     return _updated(collection, _ours(migration, token), raised | _renewed(seconds), session)
 
 
@@ -159,7 +182,7 @@ def revoke(
 ) -> LeaseRecord | None:
     """Take the lease from whom ``token`` names, under a new generation; None where it is not theirs now."""
     nobody = {
-        "generation": {"$add": ["$generation", 1]},
+        "generation": _NEXT,
         "holder": None,
         "until": "$$NOW",
         "released": True,
@@ -172,12 +195,12 @@ def ask(database: Database[Any], migration: str, what: str, by: str) -> None:
     """Put on record what is asked of whoever runs the migration."""
     present(database, migration)
     asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
-    database[COLLECTION].update_one({"_id": migration}, [{"$set": {"asked": asked}}])
+    collection_of(database).update_one({"_id": migration}, [{"$set": {"asked": asked}}])
 
 
 def clear(database: Database[Any], migration: str) -> None:
     """Take back what was asked."""
-    database[COLLECTION].update_one({"_id": migration}, {"$set": {"asked": None}})
+    collection_of(database).update_one({"_id": migration}, {"$set": {"asked": None}})
 
 
 def _ours(migration: str, token: str) -> dict[str, Any]:
@@ -217,34 +240,49 @@ def _updated(
 
 def _record(document: Mapping[str, Any]) -> LeaseRecord:
     """Read a record. One that nobody ever held has no dates: it counts as over since the epoch."""
-    holder, asked, former = document["holder"], document["asked"], document["former"]
-    renewed, until = _utc(document.get("renewed")), _utc(document.get("until"))
+    renewed, until = document.get("renewed"), document.get("until")
+    dated = isinstance(renewed, datetime) and isinstance(until, datetime)
     return LeaseRecord(
         migration=document["_id"],
-        generation=document["generation"],
-        holder=Holder.of(holder) if holder else None,
+        generation=document.get("generation") or 0,
+        holder=_holder(document.get("holder")) if dated else None,
         since=_utc(document.get("since")),
-        renewed=renewed,
-        until=until,
-        released=document["released"],
-        asked=Asked(what=asked["what"], by=asked["by"], at=_utc(asked["at"])) if asked else None,
-        former=_told(former) if former else None,
-        now=_utc(document.get("now")) if "now" in document else renewed,
+        renewed=_utc(renewed),
+        until=_utc(until),
+        released=document.get("released") is True,
+        asked=_asked(document.get("asked")),
+        former=_told(document.get("former")),
+        now=_utc(document.get("now", renewed)),
+        stamp=document.get("stamp"),
     )
 
 
-def _told(former: Mapping[str, Any]) -> Former:
-    holder = Holder.of(former["holder"])
+def _holder(holder: Any) -> Holder | None:
+    named = isinstance(holder, Mapping) and isinstance(holder.get("token"), str)
+    return Holder.of(holder) if named else None
+
+
+def _asked(asked: Any) -> Asked | None:
+    """Return what is asked; a word nobody here knows, of another version perhaps, asks for nothing."""
+    if not isinstance(asked, Mapping) or asked.get("what") not in (PAUSE, CANCEL):
+        return None
+    return Asked(what=asked["what"], by=str(asked.get("by", "an operator")), at=_utc(asked.get("at")))
+
+
+def _told(former: Any) -> Former | None:
+    holder = _holder(former.get("holder")) if isinstance(former, Mapping) else None
+    if holder is None:
+        return None
     return Former(
         pod=holder.pod,
         host=holder.host,
         pid=holder.pid,
         shown=holder.shown(),
-        since=_utc(former["since"]),
-        renewed=_utc(former["renewed"]),
+        since=_utc(former.get("since")),
+        renewed=_utc(former.get("renewed")),
     )
 
 
-def _utc(at: datetime | None) -> datetime:
-    at = at or datetime.fromtimestamp(0, UTC)
+def _utc(found: Any) -> datetime:
+    at = found if isinstance(found, datetime) else datetime.fromtimestamp(0, UTC)
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from chunkmigrate import control, lease_record, server
@@ -116,6 +118,55 @@ def test_on_the_servers_clock(database: Database[Any]) -> None:
 
     assert (found.until - found.renewed).total_seconds() == LEASE_SECONDS
     assert abs((found.now - found.since).total_seconds()) < 5
+
+
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "meddled",
+    [
+        {},
+        {"holder": None, "until": NEVER},
+        {"holder": "bob", "until": NEVER},
+        {"holder": {"token": 5, "pid": "1"}, "until": NEVER},
+        {"holder": {"token": "b"}, "until": "tomorrow"},
+        {"holder": {"token": "b"}, "until": NEVER, "renewed": DatetimeMS(2**60)},
+        {"holder": {"token": "b"}, "until": DatetimeMS(2**60)},
+        {"holder": {"token": "b"}, "until": NEVER, "renewed": DatetimeMS(-(2**60))},
+        {"generation": "seven", "released": 1, "former": {"holder": "bob"}},
+        {"released": True, "asked": {"what": "dance"}, "former": 5},
+        {"released": True, "asked": "pause"},
+    ],
+    ids=str,
+)
+def test_meddled_with(database: Database[Any], meddled: dict[str, Any]) -> None:
+    """A record that does not say who holds the lease until when is nobody's, and asks for nothing."""
+    whole = (
+        {"generation": 7, "released": False, "renewed": datetime(2020, 1, 1, tzinfo=UTC)} if meddled else {}
+    )
+    database[COLLECTION].insert_one(whole | meddled | {"_id": "m"})
+    with lease(database) as first:
+        first.acquire()
+        assert record(database).held
+        assert first.asked == ""
+        assert type(first.generation) is int
+
+
+@pytest.mark.parametrize("option", ["datetime_conversion=DATETIME_MS", "tz_aware=true"])
+def test_dates_as_the_connection_has_them(mongodb_uri: str, option: str) -> None:
+    """Whatever a connection string makes of dates, the lease's are what they are."""
+    with MongoClient[Any](f"{mongodb_uri}&{option}") as client:
+        database = server.database(client, f"chunkmigrate_test_{uuid4().hex}")
+        with lease(database) as first:
+            first.acquire()
+            assert record(database).held
+            with (
+                pytest.raises(LeaseHeldError, match=r"since .* UTC"),
+                lease(database, this_process()) as second,
+            ):
+                second.acquire(stopped=lambda: True)
+        client.drop_database(database)
 
 
 def test_generations_never_repeat(database: Database[Any]) -> None:
