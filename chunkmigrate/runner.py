@@ -229,7 +229,8 @@ class Run:
             self._note("paused", "", signal=OPERATOR, seconds=IDLE_SECONDS)
         if self._stopped() or self._lease.asked:
             return
-        self._former = self._acquire()
+        # A death nobody has been told of yet is not forgotten because of a pause.
+        self._former = self._acquire() or self._former
         self._overtaken = self._is_done()
         if self._overtaken or self._lease.asked:
             return

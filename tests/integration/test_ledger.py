@@ -147,6 +147,21 @@ def test_paused_applied(opened: Database[Any]) -> None:
     assert status_of(opened, entry(opened)["run"]) == APPLIED
 
 
+def test_paused_after_a_death(opened: Database[Any]) -> None:
+    """A run that is paused before it begins still tells, once it goes on, that the one before has died."""
+    opened.c.insert_one({"_id": 1})
+    control.ask(opened, "m", control.PAUSE, "op")
+    dead = {"holder": elsewhere("dead").document(), "released": False}
+    over = {"since": "$$NOW", "renewed": "$$NOW", "until": "$$NOW"}
+    opened.chunkmigrate_leases.update_one({"_id": "m"}, [{"$set": dead | over}])
+    run = Started(Work(counting), opened)
+    run.wait_for("paused")
+    control.clear(opened, "m")
+
+    assert run.wait() == APPLIED
+    assert "unclean_end" in run.said
+
+
 def test_paused_twice(opened: Database[Any]) -> None:
     """Of two paused runs that may go on, one does the work: the other finds it done, and leaves."""
     opened.c.insert_one({"_id": 1})
