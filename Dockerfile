@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE pytest_chunkmigrate.py ./
 COPY chunkmigrate/ chunkmigrate/
 RUN pip wheel --no-deps --wheel-dir /wheels . \
     && python -m venv /venv \
-    && /venv/bin/pip install /wheels/*.whl
+    && /venv/bin/pip install "$(echo /wheels/*.whl)[metrics]"
 
 FROM python:3.12-slim
 # The file system may be read-only, so nothing is compiled at run time; log lines leave as they are written.

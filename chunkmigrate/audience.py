@@ -10,27 +10,65 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.consumers import Together
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.telemetry import JsonLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chunkmigrate.consumers import Consumer
+    from chunkmigrate.metrics import Metrics
+    from chunkmigrate.settings import Settings
+
+_NO_METRICS = (
+    "Metrics need prometheus-client, which is not installed: pip install 'chunkmigrate[metrics]'. "
+    "Nothing was touched."
+)
 
 
 class Audience:
     """Makes the consumers of one run after the other. ``say`` writes a line where no terminal is."""
 
-    def __init__(self, say: Callable[[str], Any]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], Any], *, metrics: Metrics | None = None) -> None:
+        self._say, self._metrics = say, metrics
+        self._port = metrics and metrics.port
 
     @contextmanager
-    def of_a_run(self) -> Iterator[Consumer]:
-        """Yield whoever is told of the next run."""
+    def of_a_run(self, database: str, start: int) -> Iterator[Consumer]:
+        """Yield whoever is told of the next run, in ``database``; it begins with ``start`` bytes resident."""
         with ExitStack() as stack:
-            shown: Consumer = JsonLines(self._say)
-            if sys.stdout.isatty():
-                from chunkmigrate.progress import Display  # late: a pod has no terminal
+            consumers: list[Consumer] = [stack.enter_context(self._shown())]
+            if self._metrics:
+                consumers.append(stack.enter_context(self._metrics.of_a_run(database, start)))
+            together = Together(consumers)
+            if self._port:
+                together.note("metrics", f"Metrics are served on port {self._port}.", port=self._port)
+                self._port = None
+            yield together
 
-                shown = stack.enter_context(Display())
-            yield Together([shown])
+    @contextmanager
+    def _shown(self) -> Iterator[Consumer]:
+        if not sys.stdout.isatty():
+            yield JsonLines(self._say)
+            return
+        from chunkmigrate.progress import Display  # late: a pod has no terminal
+
+        with Display() as display:
+            yield display
+
+
+def metrics_of(settings: Settings, warn: Callable[[str], Any]) -> Metrics | None:
+    """Return the metrics that were asked for; `InvalidSettingError` says why they cannot be had.
+
+    ``warn`` is told, in a sentence, where they cannot be passed on in the end.
+    """
+    port, push, file = settings.metrics_port, settings.metrics_push, settings.metrics_file
+    if port is None and push is None and file is None:
+        return None
+    try:
+        from chunkmigrate.metrics import Metrics  # late: an extra, and 1.4 MiB that few runs need
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise InvalidSettingError(_NO_METRICS) from error
+    return Metrics(port=port, push=push, file=file, warn=warn)

@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import evidence, saying, scaffolding, server, verbs
+from chunkmigrate import addresses, evidence, saying, scaffolding, server, verbs
 from chunkmigrate import settings as settings_
-from chunkmigrate.audience import Audience
+from chunkmigrate.audience import Audience, metrics_of
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
@@ -38,6 +37,9 @@ from chunkmigrate.options import (  # noqa: TC001 (typer reads them)
     Dir,
     MaxRate,
     Memory,
+    MetricsFile,
+    MetricsPort,
+    MetricsPush,
     Name,
     ShowValues,
     Uri,
@@ -88,13 +90,25 @@ def run(
     max_rate: MaxRate = None,
     wait: Wait = "0",
     show_values: ShowValues = False,
+    metrics_port: MetricsPort = None,
+    metrics_push: MetricsPush = None,
+    metrics_file: MetricsFile = None,
 ) -> None:
     """Apply a migration, or go on where it stopped. This is what a pod runs."""
     settings = _settings(
-        uri=uri, database=database, dir=directory, memory=memory, writers=writers, max_rate=max_rate
+        uri=uri,
+        database=database,
+        dir=directory,
+        memory=memory,
+        writers=writers,
+        max_rate=max_rate,
+        metrics_port=metrics_port,
+        metrics_push=metrics_push,
+        metrics_file=metrics_file,
     )
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
     with _ending(said):
+        audience = Audience(_say, metrics=metrics_of(settings, _warn))
         seconds, found = _seconds(wait), discover(settings.folder)
         if (name is None) == (not every):
             message = "Name one migration to run, or all of them with --all."
@@ -102,7 +116,7 @@ def run(
         chosen = found if name is None else [find(found, name)]
         stop = Stop(at_once=AGAIN)
         with stop.on_signals(), opened(settings) as db:
-            _run_each(chosen, Runs(db, settings, stop, Audience(_say), said, wait=seconds))
+            _run_each(chosen, Runs(db, settings, stop, audience, said, wait=seconds))
 
 
 @app.command()
@@ -184,10 +198,10 @@ def main() -> None:
     except ChunkmigrateError as error:
         sys.exit(_failed(error, saying.said(error)))
     except Exception as error:
-        # What Click says of a wrong command line repeats it, and a URI may be in it.
+        # What Click says of a wrong command line repeats it, and a URI or a webhook may be in it.
         if not hasattr(error, "show") or not hasattr(error, "message"):
             raise
-        error.message = server.redacted(error.message)
+        error.message = addresses.redacted(server.redacted(error.message))
         error.show()
         sys.exit(UNUSABLE)
 
@@ -255,6 +269,10 @@ def _row(row: dict[str, Any]) -> str:
     read = f"  {row['read']:,} documents read" if row["read"] else ""
     changed = "  (file changed since)" if row["changed"] else ""
     return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}".rstrip()
+
+
+def _warn(sentence: str) -> None:
+    print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def _say(line: str) -> None:

@@ -235,5 +235,9 @@ class ChunkTooMuchError(ChunkmigrateError):
         super().__init__(message, discreet=discreet)
 
 
+class UndeliveredError(ChunkmigrateError):
+    """What somebody asked to be told could not be delivered."""
+
+
 class ThrottleError(ChunkmigrateError):
     """The author's throttle raised."""

@@ -91,6 +91,14 @@ def this_process(environment: Mapping[str, str] = os.environ, root: Path = ROOT)
     )
 
 
+def who() -> dict[str, str]:
+    """Return what others are told of this process: its ``version`` of chunkmigrate, ``pod`` and ``host``."""
+    from importlib.metadata import version  # late: a run that tells nobody needs none of it
+
+    me = this_process()
+    return {"version": version("chunkmigrate"), "pod": me.pod, "host": me.host}
+
+
 def liveness(other: Holder, me: Holder, root: Path = ROOT) -> Liveness:
     """Say whether ``other`` still runs, as far as ``me`` can prove it.
 

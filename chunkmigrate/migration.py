@@ -1,4 +1,4 @@
-"""Migration: a file with ``upgrade(db)``; found, ordered, and loaded when its turn comes.
+"""Migration: a file with ``upgrade(db)``; made, found, ordered, and loaded when its turn comes.
 
 Finding and ordering read the files' text and import nothing, so one broken module cannot stop the others.
 Whether a migration was applied is the ledger's to know.
@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.backfill import Backfill
@@ -134,6 +135,22 @@ class Migration:
                     self, f"returned {what} from upgrade(db); return a Backfill, a list of them, or None"
                 )
         return list(steps)
+
+
+def create(folder: Path, name: str) -> Path:
+    """Write a migration that runs as it stands, called by its time and ``name``; return its path."""
+    slug = "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+    if not slug:
+        message = f"{name!r} has no letter or digit to make a file name of."
+        raise InvalidSettingError(message)
+    path = folder / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{slug}.py"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(EXAMPLE, "utf-8")
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise InvalidSettingError(message) from error
+    return path
 
 
 def discover(folder: Path) -> list[Migration]:

@@ -24,6 +24,24 @@ MaxRate = Annotated[
     float | None,
     typer.Option(help="Documents per second, at most. [default: no limit]", show_default=False),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(help="Serve Prometheus metrics on this port; 0 is any that is free.", show_default=False),
+]
+MetricsPush = Annotated[
+    str | None,
+    typer.Option(
+        help="Push the metrics to this Pushgateway in the end.", metavar="<url>", show_default=False
+    ),
+]
+MetricsFile = Annotated[
+    str | None,
+    typer.Option(
+        help="Write the metrics to this file in the end, for node_exporter.",
+        metavar="<path>",
+        show_default=False,
+    ),
+]
 Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]

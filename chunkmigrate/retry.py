@@ -100,7 +100,7 @@ def never() -> bool:
     return False
 
 
-def ignore(_error: PyMongoError, _pause: float) -> None:
+def ignore(_error: Exception, _pause: float) -> None:
     """Say nothing of a failure."""
 
 
@@ -185,7 +185,7 @@ class Retry:
 
     seconds: float = RETRY_SECONDS
     stopped: Callable[[], bool] = never
-    noticed: Callable[[PyMongoError, float], None] = ignore
+    noticed: Callable[[Exception, float], None] = ignore
     passing: Callable[[BaseException], bool] = is_passing
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -197,13 +197,13 @@ class Retry:
         while True:
             try:
                 return work()
-            except PyMongoError as error:
+            except Exception as error:
                 failures += 1
                 first = self.clock() if failures == 1 else first
                 if not self._again(error, failures, first):
                     raise
 
-    def _again(self, error: PyMongoError, failures: int, first: float) -> bool:
+    def _again(self, error: Exception, failures: int, first: float) -> bool:
         """Wait for the next try; return whether there is to be one."""
         if not self.passing(error):
             return False
@@ -217,7 +217,7 @@ class Retry:
             error.add_note(f"It was tried again for {self.clock() - first:.1f} s.")
         return False
 
-    def _pause(self, error: PyMongoError, failures: int) -> float:
+    def _pause(self, error: Exception, failures: int) -> float:
         """Return a pause that doubles with each failure, half of it by chance."""
         backoff = overload_backoff(error)
         first, most = (FIRST_PAUSE, MOST_PAUSE) if backoff is None else (OVERLOAD_PAUSE, MOST_OVERLOAD_PAUSE)

@@ -54,9 +54,9 @@ class Runs:
 
         Raises `StoppedWaitingError` where it was asked to stop before it had the lease.
         """
-        with self._audience.of_a_run() as consumer:
-            settled, unused = tuned.load(migration)
-            sensor = self._sensor(settled)
+        settled, unused = tuned.load(migration)
+        sensor = self._sensor(settled)
+        with self._audience.of_a_run(self.database.name, sensor.rss_start) as consumer:
             for warning in self._news([unused, *sensor.budget.warnings]):
                 consumer.note("warning", warning)
             run = Run(

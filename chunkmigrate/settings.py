@@ -1,6 +1,7 @@
 """Settings: flag over environment over ``[tool.chunkmigrate]`` in ``pyproject.toml``, one name each.
 
-Says which server, which folder, how much memory and how fast; what is done with them is not its business.
+Says which server, which folder, how much memory, how fast, and who is told; what is done with them is not its
+business.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import server
+from chunkmigrate.addresses import checked
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.units import parse_bytes
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 WRITERS = 2
 MAX_WRITERS = 4
 
+MAX_PORT = 65_535
+
 _ENVIRONMENT = {
     "uri": "MONGODB_URI",
     "database": "CHUNKMIGRATE_DATABASE",
@@ -31,6 +35,9 @@ _ENVIRONMENT = {
     "request": "CHUNKMIGRATE_MEMORY_REQUEST",
     "writers": "CHUNKMIGRATE_WRITERS",
     "max_rate": "CHUNKMIGRATE_MAX_RATE",
+    "metrics_port": "CHUNKMIGRATE_METRICS_PORT",
+    "metrics_push": "CHUNKMIGRATE_METRICS_PUSH",
+    "metrics_file": "CHUNKMIGRATE_METRICS_FILE",
 }
 
 
@@ -39,7 +46,8 @@ class Settings:
     """What a command was asked to work with.
 
     ``memory`` and ``request`` are bytes, ``max_rate`` is documents a second; None is no limit of one's own.
-    Where no number of ``writers`` was asked for, it is None.
+    Where no number of ``writers`` was asked for, it is None. ``metrics_port`` 0 is any that is free.
+    ``metrics_push`` is an address, and secret.
     """
 
     uri: str | None
@@ -49,6 +57,9 @@ class Settings:
     request: int | None
     writers: int | None
     max_rate: float | None
+    metrics_port: int | None
+    metrics_push: str | None
+    metrics_file: Path | None
 
 
 def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Settings:
@@ -69,6 +80,9 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         request=_size("memory request", value("request")),
         writers=_writers(value("writers")),
         max_rate=_rate(value("max_rate")),
+        metrics_port=_port(value("metrics_port")),
+        metrics_push=_gateway(value("metrics_push")),
+        metrics_file=folder / str(value("metrics_file")) if value("metrics_file") else None,
     )
 
 
@@ -81,13 +95,13 @@ def _project(path: Path) -> Mapping[str, Any]:
         message = f"{path} cannot be read: {error}"
         raise InvalidSettingError(message) from error
     settings: Mapping[str, Any] = tools.get("chunkmigrate", {})
-    known = {"uri", "database", "dir", "memory", "writers", "max_rate"}
+    known = set(_ENVIRONMENT) - {"request"}
     if unknown := sorted(set(settings) - known):
         message = (
             f"{path}: [tool.chunkmigrate] has no setting {unknown[0]}; it has {', '.join(sorted(known))}."
         )
         raise InvalidSettingError(message)
-    for name in ("uri", "database", "dir"):
+    for name in ("uri", "database", "dir", "metrics_file"):
         if not isinstance(settings.get(name, ""), str):
             message = f"{path}: the setting {name} is a text in quotes, not {settings[name]}."
             raise InvalidSettingError(message)
@@ -129,3 +143,28 @@ def _rate(value: Any) -> float | None:
         message = f"{value} is not a rate; write a number of documents a second above 0, such as 500."
         raise InvalidSettingError(message)
     return rate
+
+
+def _port(value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        port = int(str(value))
+    except ValueError:
+        port = -1
+    if not 0 <= port <= MAX_PORT:
+        message = f"{value} is not a port; write a number up to {MAX_PORT}, where 0 is any that is free."
+        raise InvalidSettingError(message)
+    return port
+
+
+def _gateway(value: Any) -> str | None:
+    if value is None:
+        return None
+    address = checked("metrics push", value, "http://pushgateway:9091")
+    if "?" in address or "#" in address:
+        message = (
+            "The metrics push setting is the Pushgateway itself, without ? or #: http://pushgateway:9091."
+        )
+        raise InvalidSettingError(message)
+    return address

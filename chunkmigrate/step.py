@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
-    from pymongo.errors import PyMongoError
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
@@ -248,7 +247,7 @@ class Step:
         asked.__name__ = name
         return asked
 
-    def _noticed(self, error: PyMongoError, pause: float) -> None:
+    def _noticed(self, error: Exception, pause: float) -> None:
         backoff = overload_backoff(error)
         if backoff is not None:
             self._throttle.overloaded(backoff)

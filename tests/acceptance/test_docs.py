@@ -59,7 +59,7 @@ def test_first_migration(cli: CommandLine, db: Database[Any]) -> None:
         assert db.orders.find_one() == {"_id": 1, "price": 12.34, "cents": 1234}
 
 
-@pytest.mark.parametrize("row", re.findall(r"^\| `(--[a-z]+)` \| `([A-Z_]+)`", README, re.MULTILINE))
+@pytest.mark.parametrize("row", re.findall(r"^\| `(--[a-z-]+)` \| `([A-Z_]+)`", README, re.MULTILINE))
 def test_flags_exist(cli: CommandLine, row: tuple[str, str]) -> None:
     """Every flag and variable the README lists is one the command line and the settings know."""
     flag, variable = row

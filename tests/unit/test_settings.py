@@ -27,6 +27,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (found.uri, found.database, found.memory, found.request) == (None, None, None, None)
     assert (found.folder, found.writers) == (tmp_path / "migrations", None)
     assert found.max_rate is None
+    assert (found.metrics_port, found.metrics_push, found.metrics_file) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,9 @@ def test_defaults(tmp_path: Path) -> None:
         ("writers", "CHUNKMIGRATE_WRITERS", (1, "3", 4), (1, 3, 4)),
         ("max_rate", "CHUNKMIGRATE_MAX_RATE", (0.5, "2e3", 4), (0.5, 2000.0, 4.0)),
         ("dir", "CHUNKMIGRATE_DIR", ("f", "e", "p"), None),
+        ("metrics_port", "CHUNKMIGRATE_METRICS_PORT", (0, "9464", 9465), (0, 9464, 9465)),
+        ("metrics_push", "CHUNKMIGRATE_METRICS_PUSH", ("http://f", "https://e:1", "http://p/x"), None),
+        ("metrics_file", "CHUNKMIGRATE_METRICS_FILE", ("/f.prom", "/e.prom", "/p.prom"), None),
     ],
 )
 def test_order(tmp_path: Path, name: str, variable: str, values: tuple[Any, ...], expected: Any) -> None:
@@ -50,6 +54,8 @@ def test_order(tmp_path: Path, name: str, variable: str, values: tuple[Any, ...]
         found = [one.folder.name for one in all_three]
     else:
         found = [getattr(one, name) for one in all_three]
+    if name == "metrics_file":
+        found = [*map(str, found)]
     first, second, third = expected or values
 
     assert found == [first, second, third, third]
@@ -61,6 +67,11 @@ def test_order(tmp_path: Path, name: str, variable: str, values: tuple[Any, ...]
 def test_request(tmp_path: Path, request_: str, expected: int | None) -> None:
     """The pod's memory request is read; 0 is what Kubernetes says when none was made."""
     assert resolve({}, {"CHUNKMIGRATE_MEMORY_REQUEST": request_}, tmp_path).request == expected
+
+
+def test_metrics_file(tmp_path: Path) -> None:
+    """A file that is not absolute lies where the command was called."""
+    assert resolve({"metrics_file": "x/y.prom"}, {}, tmp_path).metrics_file == tmp_path / "x/y.prom"
 
 
 def test_absolute_folder(tmp_path: Path) -> None:
@@ -106,6 +117,29 @@ def test_max_rate(tmp_path: Path, rate: Any) -> None:
         ({}, {}, "max_rate = 0", "0 is not a rate; write a number of documents a second above 0"),
         ({}, {}, "max_rate = true", "True is not a rate; write a number of documents a second above 0"),
         ({}, {"CHUNKMIGRATE_MAX_RATE": "x"}, "", "x is not a rate; write a number of documents a second"),
+        (
+            {},
+            {},
+            "metrics_port = true",
+            "True is not a port; write a number up to 65535, where 0 is any that",
+        ),
+        ({}, {"CHUNKMIGRATE_METRICS_PORT": "http"}, "", "http is not a port; write a number up to 65535"),
+        ({"metrics_port": 65_536}, {}, "", "65536 is not a port; write a number up to 65535"),
+        ({"metrics_port": -1}, {}, "", "-1 is not a port; write a number up to 65535"),
+        ({}, {}, "metrics_file = 5", "PYPROJECT: the setting metrics_file is a text in quotes, not 5."),
+        ({}, {}, "metrics_push = 5", "The metrics push setting is not an address to send to: it is no text."),
+        (
+            {"metrics_push": "pushgateway:9091"},
+            {},
+            "",
+            "The metrics push setting is not an address to send to: it does not begin with http:// or https://.",
+        ),
+        (
+            {"metrics_push": "http://u:hush@pushgateway:9091?x=1"},
+            {},
+            "",
+            "The metrics push setting is the Pushgateway itself, without ? or #: http://pushgateway:9091.",
+        ),
         ({}, {}, "writers = [1]", "[1] is not a number of writers; there may be 1 to 4."),
         ({}, {}, "uri = 5", "PYPROJECT: the setting uri is a text in quotes, not 5."),
         ({}, {}, "database = ['a']", "PYPROJECT: the setting database is a text in quotes, not ['a']."),
@@ -114,7 +148,7 @@ def test_max_rate(tmp_path: Path, rate: Any) -> None:
             {},
             {},
             "uris = 'x'\nzoo = 1",
-            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, max_rate, memory, uri",
+            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, max_rate, memory",
         ),
         ({}, {}, "uri = ", "PYPROJECT cannot be read: "),
     ],
