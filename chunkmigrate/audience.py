@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.consumers import Together
 from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.notify import Notifier, nobody, webhook
+from chunkmigrate.opening import database_of
 from chunkmigrate.telemetry import JsonLines
 
 if TYPE_CHECKING:
@@ -29,15 +31,17 @@ _NO_METRICS = (
 class Audience:
     """Makes the consumers of one run after the other. ``say`` writes a line where no terminal is."""
 
-    def __init__(self, say: Callable[[str], Any], *, metrics: Metrics | None = None) -> None:
-        self._say, self._metrics = say, metrics
+    def __init__(
+        self, say: Callable[[str], Any], notifier: Notifier, *, metrics: Metrics | None = None
+    ) -> None:
+        self._say, self._notifier, self._metrics = say, notifier, metrics
         self._port = metrics and metrics.port
 
     @contextmanager
     def of_a_run(self, database: str, start: int) -> Iterator[Consumer]:
         """Yield whoever is told of the next run, in ``database``; it begins with ``start`` bytes resident."""
         with ExitStack() as stack:
-            consumers: list[Consumer] = [stack.enter_context(self._shown())]
+            consumers: list[Consumer] = [stack.enter_context(self._shown()), self._notifier]
             if self._metrics:
                 consumers.append(stack.enter_context(self._metrics.of_a_run(database, start)))
             together = Together(consumers)
@@ -55,6 +59,13 @@ class Audience:
 
         with Display() as display:
             yield display
+
+
+def notifier_of(settings: Settings, warn: Callable[[str], Any]) -> Notifier:
+    """Return who tells the webhook that was asked for, or nobody; ``warn`` is told where that fails."""
+    return Notifier(
+        webhook(settings.notify, warn) if settings.notify else nobody, database=database_of(settings)
+    )
 
 
 def metrics_of(settings: Settings, warn: Callable[[str], Any]) -> Metrics | None:

@@ -20,19 +20,20 @@ import typer
 
 from chunkmigrate import addresses, evidence, saying, scaffolding, server, verbs
 from chunkmigrate import settings as settings_
-from chunkmigrate.audience import Audience, metrics_of
+from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
     LeaseHeldError,
-    StoppedWaitingError,
+    StoppedError,
     SupersededError,
     UsageError,
 )
 from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.migration import discover, find
+from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
-from chunkmigrate.options import (  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import (
     AsJson,
     DatabaseName,
     Dir,
@@ -42,14 +43,15 @@ from chunkmigrate.options import (  # noqa: TC001 (typer reads them)
     MetricsPort,
     MetricsPush,
     Name,
+    Notify,
     ShowValues,
     Uri,
     Wait,
     Writers,
+    seconds,
 )
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
-from chunkmigrate.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from chunkmigrate.outcome import Outcome
     from chunkmigrate.settings import Settings
 
-FAILED, UNUSABLE, PENDING, HELD, AGAIN = 1, 2, 3, 5, 75
+DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
 
 
 def _typer(name: str, help_: str) -> typer.Typer:
@@ -94,6 +96,7 @@ def run(
     metrics_port: MetricsPort = None,
     metrics_push: MetricsPush = None,
     metrics_file: MetricsFile = None,
+    notify: Notify = None,
 ) -> None:
     """Apply a migration, or go on where it stopped. This is what a pod runs."""
     settings = _settings(
@@ -106,18 +109,22 @@ def run(
         metrics_port=metrics_port,
         metrics_push=metrics_push,
         metrics_file=metrics_file,
+        notify=notify,
     )
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
-    with _ending(said):
-        audience = Audience(_say, metrics=metrics_of(settings, _warn))
-        seconds, found = _seconds(wait), discover(settings.folder)
+    notifier = notifier_of(settings, _warn)
+    notifier.about(name)
+    with _ending(said, notifier):
+        audience = Audience(_say, notifier, metrics=metrics_of(settings, _warn))
+        wait_seconds, found = seconds(wait), discover(settings.folder)
         if (name is None) == (not every):
             message = "Name one migration to run, or all of them with --all."
             raise InvalidSettingError(message)
         chosen = found if name is None else [find(found, name)]
         stop = Stop(at_once=AGAIN)
         with stop.on_signals(), opened(settings) as db:
-            _run_each(chosen, Runs(db, settings, stop, audience, said, wait=seconds))
+            runs = Runs(db, settings, stop, audience, said, wait=wait_seconds)
+            _run_each(chosen, runs, notifier, every=every)
 
 
 @app.command()
@@ -147,7 +154,7 @@ def status(
     with opened(settings) as db:
         rows = Ledger(db).standing(found)
     for row in rows:
-        typer.echo(verbs.json_of(row) if as_json else _row(row))
+        typer.echo(verbs.json_of(row) if as_json else verbs.standing(row))
     if not rows and not as_json:
         typer.echo("There are no migrations yet; write one with `chunkmigrate new NAME`.")
     if check and any(row["status"] != APPLIED for row in rows):
@@ -174,12 +181,13 @@ def retry(
     """Migrate the documents in quarantine again."""
     settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
-    with _ending(said):
-        seconds, migration = _seconds(wait), find(discover(settings.folder), name)
+    notifier = Notifier()
+    with _ending(said, notifier):
+        wait_seconds, migration = seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
         with stop.on_signals(), opened(settings) as db:
-            runs = Runs(db, settings, stop, Audience(_say), said, wait=seconds)
-            _exit_unless_applied(runs.run(migration, only_quarantined=True))
+            runs = Runs(db, settings, stop, Audience(_say, notifier), said, wait=wait_seconds)
+            _finish(runs.run(migration, only_quarantined=True), notifier)
 
 
 @app.command()
@@ -208,68 +216,63 @@ def main() -> None:
 
 
 @contextmanager
-def _ending(said: Callable[[BaseException], str]) -> Iterator[None]:
-    """End a command that fails with a sentence and its exit code."""
+def _ending(said: Callable[[BaseException], str], notifier: Notifier) -> Iterator[None]:
+    """End a command that fails with a sentence and its exit code, and tell of it, whatever it was."""
     try:
         yield
     except ChunkmigrateError as error:
-        raise typer.Exit(_failed(error, said(error))) from error
+        code = _failed(error, said(error))
+        notifier.failed(error, said(error), code)
+        raise typer.Exit(code) from error
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        notifier.failed(error, said(error), FAILED)
+        raise
 
 
 def _failed(error: ChunkmigrateError, sentence: str) -> int:
     """Say why a command failed; return its exit code."""
-    as_asked = isinstance(error, StoppedWaitingError)
-    print(sentence if as_asked else f"Error: {sentence}", file=sys.stderr)
-    return AGAIN if as_asked else _code(error)
-
-
-def _run_each(chosen: Sequence[Migration], runs: Runs) -> None:
-    ledger = Ledger(runs.database)
-    for migration in chosen:
-        # Asked anew each time: another run of all may have been faster.
-        if ledger.is_applied(migration):
-            _tell_applied(ledger, migration)
-            continue
-        if runs.stop.asked:
-            raise typer.Exit(AGAIN)
-        _exit_unless_applied(runs.run(migration))
-
-
-def _exit_unless_applied(outcome: Outcome) -> None:
-    if outcome.status == APPLIED:
-        return
-    again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
-    raise typer.Exit(AGAIN if again else FAILED)
-
-
-def _tell_applied(ledger: Ledger, migration: Migration) -> None:
-    changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
-    note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
-    _say(f"{migration.name} is applied already{note}.")
-
-
-def _code(error: ChunkmigrateError) -> int:
+    print(sentence if isinstance(error, StoppedError) else f"Error: {sentence}", file=sys.stderr)
+    if isinstance(error, StoppedError):
+        return AGAIN
     if isinstance(error, SupersededError | LeaseHeldError):
         return HELD
     return UNUSABLE if isinstance(error, UsageError) else FAILED
 
 
+def _run_each(chosen: Sequence[Migration], runs: Runs, notifier: Notifier, *, every: bool) -> None:
+    ledger = Ledger(runs.database)
+    for migration in chosen:
+        notifier.about(migration.name)
+        # Asked anew each time: another run of all may have been faster.
+        if ledger.is_applied(migration):
+            _say(applied := _applied(ledger, migration))
+            if not every:  # of all, those are no news
+                notifier.tell("already_applied", applied, DONE)
+        elif runs.stop.asked:
+            raise StoppedError(f"Stopped as asked before {migration.name} began; run again to go on.")
+        else:
+            _finish(runs.run(migration), notifier)
+
+
+def _finish(outcome: Outcome, notifier: Notifier) -> None:
+    """Tell how a run ended, and exit unless it is applied."""
+    again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
+    code = DONE if outcome.status == APPLIED else AGAIN if again else FAILED
+    notifier.ended(outcome, code)
+    if code:
+        raise typer.Exit(code)
+
+
+def _applied(ledger: Ledger, migration: Migration) -> str:
+    changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
+    note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
+    return f"{migration.name} is applied already{note}."
+
+
 def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
-
-
-def _seconds(wait: str) -> float:
-    try:
-        return parse_duration(wait)
-    except InvalidSettingError as error:
-        message = f"--wait: {error}"
-        raise InvalidSettingError(message) from error
-
-
-def _row(row: dict[str, Any]) -> str:
-    read = f"  {row['read']:,} documents read" if row["read"] else ""
-    changed = "  (file changed since)" if row["changed"] else ""
-    return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}".rstrip()
 
 
 def _warn(sentence: str) -> None:

@@ -104,11 +104,8 @@ class LeaseHeldError(ChunkmigrateError):
         super().__init__(message)
 
 
-class StoppedWaitingError(ChunkmigrateError):
-    """A run was asked to stop while it waited for another one's lease; nothing was begun."""
-
-    def __init__(self, held: LeaseHeldError) -> None:
-        super().__init__(f"Stopped while waiting. {held}")
+class StoppedError(ChunkmigrateError):
+    """It was asked to stop before it had begun."""
 
 
 class CancelledError(UsageError):

@@ -41,12 +41,17 @@ def opened(settings: Settings) -> Iterator[Database[Any]]:
             raise server.explained(error, uri) from error
 
 
+def database_of(settings: Settings) -> str | None:
+    """Return the name of the database the settings lead to; None where they name none."""
+    return settings.database or (None if settings.uri else EMBEDDED_DATABASE)
+
+
 @contextmanager
 def named(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the server the settings name, or an embedded one, and the database."""
     with ExitStack() as stack:
         uri = settings.uri or stack.enter_context(_embedded())
-        name = settings.database or (None if settings.uri else EMBEDDED_DATABASE)
+        name = database_of(settings)
         if name is None:
             message = (
                 "No database is named: put it into the URI (mongodb://host/DATABASE), or use --database."

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.units import parse_duration
+
 Name = Annotated[str, typer.Argument(help="A migration's file name, or any unambiguous part of it.")]
 Uri = Annotated[str | None, typer.Option(help="The server; else MONGODB_URI.", show_default=False)]
 DatabaseName = Annotated[
@@ -42,6 +45,10 @@ MetricsFile = Annotated[
         show_default=False,
     ),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(help="Tell this webhook how it ended.", metavar="<url>", show_default=False),
+]
 Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]
@@ -50,3 +57,12 @@ ShowValues = Annotated[
     bool,
     typer.Option("--show-values", help="Show what exceptions say, which may quote documents."),
 ]
+
+
+def seconds(wait: str) -> float:
+    """Return what ``--wait`` says, in seconds; `InvalidSettingError` for what is no duration."""
+    try:
+        return parse_duration(wait)
+    except InvalidSettingError as error:
+        message = f"--wait: {error}"
+        raise InvalidSettingError(message) from error

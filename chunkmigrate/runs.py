@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import tuned
-from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedWaitingError
+from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.runner import Run
 from chunkmigrate.settings import WRITERS
@@ -52,7 +52,7 @@ class Runs:
     def run(self, migration: Migration, **how: Any) -> Outcome:
         """Run one migration and return how that ended; a failure is told, and raised.
 
-        Raises `StoppedWaitingError` where it was asked to stop before it had the lease.
+        Raises `StoppedError` where it was asked to stop before it had the lease.
         """
         settled, unused = tuned.load(migration)
         sensor = self._sensor(settled)
@@ -91,11 +91,12 @@ class Runs:
         except LeaseHeldError as error:  # it never began: there is nothing to sum up
             if not self.stop.asked:
                 raise
-            raise StoppedWaitingError(error) from error
+            raise StoppedError(f"Stopped while waiting. {error}") from error
         except CancelledError:
             raise
         except ChunkmigrateError as error:
             consumer.end(run.failure(self._said(error)))
             raise
-        consumer.end(run.outcome)
-        return run.outcome
+        outcome = run.outcome  # once: the time in it goes on
+        consumer.end(outcome)
+        return outcome

@@ -17,6 +17,8 @@ _HIDDEN = (
     "keeps it."
 )
 
+_UNFORESEEN = "Nobody foresaw that: its traceback is on stderr."
+
 
 def said(error: BaseException, *, show_values: bool = False, folder: Path | None = None) -> str:
     """Return the sentence of a failure. No password is in it, and no value of a document but its ``_id``.
@@ -24,21 +26,21 @@ def said(error: BaseException, *, show_values: bool = False, folder: Path | None
     ``show_values``: with whatever it quotes. ``folder`` is that of the migrations: the last line there that
     the exception passed is named.
     """
-    whole, discreet = _both(error)
+    whole, discreet, hidden = _versions(error)
     shown = [whole if show_values else discreet]
     if folder and (place := _place(error, folder.resolve())):
         shown.append(f"It was raised in {place}.")
     if discreet != whole and not show_values:
-        shown.append(_HIDDEN)
+        shown.append(hidden)
     return server.redacted(" ".join(shown))
 
 
-def _both(error: BaseException) -> tuple[str, str]:
-    """Return the sentence with all that it quotes, and without."""
+def _versions(error: BaseException) -> tuple[str, str, str]:
+    """Return the sentence with all that it quotes, and without, and where all of it stands."""
     if isinstance(error, ChunkmigrateError):
-        return str(error), error.discreet
+        return str(error), error.discreet, _HIDDEN
     kind = f"It ended with {type(error).__name__}"
-    return f"{kind}: {error}", f"{kind}."
+    return f"{kind}: {error}", f"{kind}.", _UNFORESEEN
 
 
 def _place(error: BaseException, folder: Path) -> str | None:

@@ -38,6 +38,7 @@ _ENVIRONMENT = {
     "metrics_port": "CHUNKMIGRATE_METRICS_PORT",
     "metrics_push": "CHUNKMIGRATE_METRICS_PUSH",
     "metrics_file": "CHUNKMIGRATE_METRICS_FILE",
+    "notify": "CHUNKMIGRATE_NOTIFY",
 }
 
 
@@ -47,7 +48,7 @@ class Settings:
 
     ``memory`` and ``request`` are bytes, ``max_rate`` is documents a second; None is no limit of one's own.
     Where no number of ``writers`` was asked for, it is None. ``metrics_port`` 0 is any that is free.
-    ``metrics_push`` is an address, and secret.
+    ``metrics_push`` and ``notify`` are addresses, and secret.
     """
 
     uri: str | None
@@ -60,6 +61,7 @@ class Settings:
     metrics_port: int | None
     metrics_push: str | None
     metrics_file: Path | None
+    notify: str | None
 
 
 def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Settings:
@@ -83,6 +85,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         metrics_port=_port(value("metrics_port")),
         metrics_push=_gateway(value("metrics_push")),
         metrics_file=folder / str(value("metrics_file")) if value("metrics_file") else None,
+        notify=_webhook(value("notify")),
     )
 
 
@@ -168,3 +171,7 @@ def _gateway(value: Any) -> str | None:
         )
         raise InvalidSettingError(message)
     return address
+
+
+def _webhook(value: Any) -> str | None:
+    return None if value is None else checked("notify", value, "https://hooks.example.com/path")

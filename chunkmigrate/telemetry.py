@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, STOPPED
 from chunkmigrate.outcome import ALREADY, counted
+from chunkmigrate.records import Counts
 from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chunkmigrate.outcome import Outcome, Progress
-    from chunkmigrate.records import Counts
 
 LINE_SECONDS = 10.0
+
+# The names of what is known of an end beside its sentence.
+NUMBERS = (*counted(Counts()), "start", "peak", "budget", "seconds", "position")
 
 
 class JsonLines:
@@ -52,15 +55,10 @@ class JsonLines:
     def end(self, outcome: Outcome) -> None:
         """Say what happened. Always the last line."""
         self._line(
-            _event(outcome),
+            event_of(outcome),
             message=sentence(outcome),
             migration=outcome.migration,
-            **counted(outcome.counts),
-            start=outcome.start,
-            peak=outcome.peak,
-            budget=outcome.budget,
-            seconds=round(outcome.seconds, 3),
-            position=outcome.position,
+            **numbers(outcome),
             **({"reason": outcome.reason} if outcome.status == FAILED else {}),
         )
 
@@ -69,7 +67,19 @@ class JsonLines:
         self._write(json.dumps({"at": at, "event": event} | facts))
 
 
-def _event(outcome: Outcome) -> str:
+def numbers(outcome: Outcome) -> dict[str, Any]:
+    """Return what is known of an end beside its sentence, by name. Bytes and seconds."""
+    return {
+        **counted(outcome.counts),
+        "start": outcome.start,
+        "peak": outcome.peak,
+        "budget": outcome.budget,
+        "seconds": round(outcome.seconds, 3),
+        "position": outcome.position,
+    }
+
+
+def event_of(outcome: Outcome) -> str:
     """Return the word for an end: "applied" is only what this run has applied itself."""
     if outcome.reason == ALREADY:
         return "already_applied"

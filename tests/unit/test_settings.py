@@ -27,7 +27,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (found.uri, found.database, found.memory, found.request) == (None, None, None, None)
     assert (found.folder, found.writers) == (tmp_path / "migrations", None)
     assert found.max_rate is None
-    assert (found.metrics_port, found.metrics_push, found.metrics_file) == (None, None, None)
+    assert (found.metrics_port, found.metrics_push, found.metrics_file, found.notify) == (None,) * 4
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_defaults(tmp_path: Path) -> None:
         ("dir", "CHUNKMIGRATE_DIR", ("f", "e", "p"), None),
         ("metrics_port", "CHUNKMIGRATE_METRICS_PORT", (0, "9464", 9465), (0, 9464, 9465)),
         ("metrics_push", "CHUNKMIGRATE_METRICS_PUSH", ("http://f", "https://e:1", "http://p/x"), None),
+        ("notify", "CHUNKMIGRATE_NOTIFY", ("https://f/x", "https://e/x?y=1", "http://u:p@p/"), None),
         ("metrics_file", "CHUNKMIGRATE_METRICS_FILE", ("/f.prom", "/e.prom", "/p.prom"), None),
     ],
 )
@@ -139,6 +140,12 @@ def test_max_rate(tmp_path: Path, rate: Any) -> None:
             {},
             "",
             "The metrics push setting is the Pushgateway itself, without ? or #: http://pushgateway:9091.",
+        ),
+        (
+            {},
+            {"CHUNKMIGRATE_NOTIFY": "hooks.example.com/services/hush"},
+            "",
+            "The notify setting is not an address to send to: it does not begin with http:// or https://.",
         ),
         ({}, {}, "writers = [1]", "[1] is not a number of writers; there may be 1 to 4."),
         ({}, {}, "uri = 5", "PYPROJECT: the setting uri is a text in quotes, not 5."),
