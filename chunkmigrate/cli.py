@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, evidence, saying, scaffolding, server, verbs
+from chunkmigrate import addresses, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -161,7 +161,7 @@ def status(
         raise typer.Exit(PENDING)
 
 
-for verb in (evidence.profile, evidence.tune, verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
+for verb in (tuner.profile, tuner.tune, verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
     app.command()(verb)
 app.add_typer(quarantine)
 quarantine.command("list")(verbs.listed)

@@ -25,7 +25,7 @@ from chunkmigrate.notify import MAX_TEXT, Notifier
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.sizing import MIB
 from chunkmigrate.telemetry import NUMBERS, numbers, sentence
-from tests.unit.telling import WHO, outcome, progress
+from tests.unit.hearing import WHO, outcome, progress
 
 
 class Told:

@@ -1,4 +1,4 @@
-"""Evidence: what a tuner does: profile a migration, and settle its memory and chunk sizes from that.
+"""The tuner: profile a migration, and settle its memory and chunk sizes from that.
 
 They parse and call. What is measured is ``profiler``'s, what follows from it ``tuning``'s, how it looks on a
 terminal ``summary``'s, and which exit code a failure gets is ``cli``'s.
