@@ -114,7 +114,7 @@ class Checkpoint:
 
     def _put(self, document: Key | None, used: int, among: int, seconds: float) -> None:
         self._mark += 1
-        ours = {"_id": _mark_id(self._key), "generation": self._generation, "number": {"$lt": self._mark}}
+        ours = {"_id": mark_id(self._key), "generation": self._generation, "number": {"$lt": self._mark}}
         now = {"number": self._mark, "document": records.stored(document), "used": used, "among": among}
         with pymongo.timeout(seconds):
             self._marks.update_one(ours, {"$set": now})
@@ -235,7 +235,7 @@ def claim(
     former = {"migration": migration, "step": step, "generation": {"$lt": generation}}
     collection.delete_many(former, session=session)
     unmarked = {"generation": generation, "number": 0, "document": None, "used": 0, "among": 1}
-    collection.replace_one({"_id": _mark_id(key)}, unmarked, upsert=True, session=session)
+    collection.replace_one({"_id": mark_id(key)}, unmarked, upsert=True, session=session)
     return Checkpoint(collection, key, generation, record, retry or Retry())
 
 
@@ -259,9 +259,10 @@ def _left(
         raise ResumeError(message)
     if not (left and died) or record.done:
         return record
-    mark = stored.find_one({"_id": _mark_id(f"{migration}:{step}")}, session=session)
+    mark = stored.find_one({"_id": mark_id(f"{migration}:{step}")}, session=session)
     return records.after_death(record, mark)
 
 
-def _mark_id(key: str) -> str:
+def mark_id(key: str) -> str:
+    """Return where the mark of a step is, which is called ``migration:step``."""
     return f"{key}:at work"

@@ -2,8 +2,8 @@
 
 Exit codes are decided here and nowhere else: 0 done, 1 the migration failed, 2 it cannot be used as asked,
 3 pending (``status --check``), 5 another run holds the lease, 75 stopped at a checkpoint, run again.
-What an operator does to a run from outside is in ``verbs``; who is told of a run, and what, is ``runs``' and
-``audience``'s.
+What an operator does to a run from outside is in ``verbs``, how one went is shown by ``reporting``, what one
+will take is found out by ``tuner``; who is told of a run, and what, is ``runs``' and ``audience``'s.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import addresses, reporting, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -161,7 +161,15 @@ def status(
         raise typer.Exit(PENDING)
 
 
-for verb in (tuner.profile, tuner.tune, verbs.pause, verbs.resume, verbs.cancel, verbs.unlock):
+for verb in (
+    tuner.profile,
+    tuner.tune,
+    verbs.pause,
+    verbs.resume,
+    verbs.cancel,
+    verbs.unlock,
+    reporting.report,
+):
     app.command()(verb)
 app.add_typer(quarantine)
 quarantine.command("list")(verbs.listed)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bson.codec_options import CodecOptions
+    from pymongo.collection import Collection
     from pymongo.command_cursor import CommandCursor
     from pymongo.database import Database
 
@@ -46,6 +47,9 @@ MAX_TEXT = 8_000
 # of a thousand or of all there are: broken documents lie together, and the first may be among them.
 FAILING_LEAST = 50
 FAILING_JUDGED = 1_000
+
+# How many _ids of a reason a summary names.
+FEW = 5
 
 # How many _ids of documents that wait are in memory at once. Each becomes a transaction, beside which a
 # hundredth of a query is nothing.
@@ -143,6 +147,31 @@ def _next(found: CommandCursor[RawBSONDocument]) -> RawBSONDocument | None:
     """Return the next document, in a time of its own: how long all of it takes is the reader's to say."""
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         return next(found, None)
+
+
+def summary(database: Database[Any], migration: str) -> list[dict[str, Any]]:
+    """Return how many documents of a migration are in quarantine for each reason, and a few ``_id``s.
+
+    Reads only, and never what a document holds or what was said of it.
+    """
+    stages: list[Mapping[str, Any]] = [
+        {"$match": {"migration": migration}},
+        {"$group": {"_id": "$reason", "documents": {"$sum": 1}}},
+        {"$sort": {"documents": -1, "_id": 1}},
+    ]
+    kept = database[COLLECTION].with_options(RAW)
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        groups = [(group["_id"], group["documents"]) for group in kept.aggregate(stages)]
+    return [
+        {"reason": reason, "documents": documents, "ids": _few(kept, migration, reason)}
+        for reason, documents in groups
+    ]
+
+
+def _few(kept: Collection[RawBSONDocument], migration: str, reason: Any) -> list[str]:
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        found = kept.find({"migration": migration, "reason": reason}, {"document": 1}).limit(FEW)
+        return [_key(document).shown() for document in found]
 
 
 def waiting(

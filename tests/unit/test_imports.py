@@ -95,7 +95,7 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "tuner", "options", "verbs"}),
+        ("typer", {"cli", "options", "reporting", "tuner", "verbs"}),
         ("rich", {"progress", "demo", "summary"}),
         ("msgspec", {"profiles", "profiler"}),
         ("memory_profiler", {"lines"}),
@@ -104,7 +104,14 @@ def test_acyclic() -> None:
         ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
         ("chunkmigrate.verbs", {"cli"}),
-        ("chunkmigrate.opening", {"audience", "cli", "tuner", "verbs"}),
+        ("jinja2", {"report_page"}),
+        ("markupsafe", {"report_page"}),
+        ("chunkmigrate.reporting", {"cli"}),
+        ("chunkmigrate.report_page", {"reporting"}),
+        ("chunkmigrate.account", {"reporting"}),
+        ("chunkmigrate.evidence", {"reporting"}),
+        ("chunkmigrate.plots", {"report_page"}),
+        ("chunkmigrate.opening", {"audience", "cli", "reporting", "tuner", "verbs"}),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli"}),
@@ -114,7 +121,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
-        ("chunkmigrate.lease_record", {"lease", "control", "verbs", "ledger"}),
+        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "verbs", "ledger"}),
         ("chunkmigrate.control", {"verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "stages", "profile_part"}),
         (
@@ -150,7 +157,10 @@ def test_importers(imported: str, importers: set[str]) -> None:
     assert found <= importers
 
 
-PURE = ["sizing", "frontier", "units", "raw", "records", "pacing", "timeline", "errors"]
+PURE = [
+    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
+    *("timeline", "axes", "stretches", "plots", "plain", "profiled"),
+]
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -164,9 +174,27 @@ def test_pure(module: str) -> None:
     assert not any(name.split(".")[0] in ("pymongo", "psutil", "rich", "typer") for name in found)
 
 
+def test_late() -> None:
+    """The command line knows what a report is made of only once one is asked for: a pod never does."""
+    parts = {"account", "advice", "evidence", "plots", "profiled", "report", "report_page"}
+    at_once = graph(late=False)["chunkmigrate.reporting"]
+
+    assert at_once.isdisjoint({f"chunkmigrate.{part}" for part in parts})
+    assert at_once
+
+
 def test_light() -> None:
     """Importing chunkmigrate brings in no terminal, profiler or Kubernetes client."""
-    heavy = {"rich", "memory_profiler", "kubernetes", "prometheus_client", "typer", "pydantic", "msgspec"}
+    heavy = {
+        "rich",
+        "memory_profiler",
+        "kubernetes",
+        "prometheus_client",
+        "typer",
+        "pydantic",
+        "msgspec",
+        "jinja2",
+    }
     code = "import sys, chunkmigrate; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -1,0 +1,131 @@
+"""The evidence: what is on record about one run, gathered without writing anything.
+
+Which run is meant, whether it still lives, what it was about to do, and what of its migration is in
+quarantine. What follows from all that is ``report``'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+from bson import ObjectId
+
+from chunkmigrate import checkpoint, lease_record, quarantine, records, server
+from chunkmigrate.errors import UnknownRunError
+from chunkmigrate.holder import Liveness, liveness, this_process
+from chunkmigrate.ledger import DIED, RUNNING, RUNS
+from chunkmigrate.plain import in_line
+from chunkmigrate.scan import RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.records import Intent
+
+# How many names a sentence lists.
+_LISTED = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """What a run that died was about to do; and the ``_id`` of the document at work, one of ``among``."""
+
+    intent: Intent | None
+    document: str | None
+    among: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What is on record about one run.
+
+    ``run`` is its document, with the status it really has. ``seen`` is the last sign of its life where it has
+    not ended, ``left`` what it was at when it died, while no later run has written over them.
+    """
+
+    run: Mapping[str, Any]
+    database: str
+    seen: datetime | None = None
+    left: Left | None = None
+    quarantine: Sequence[Mapping[str, Any]] = ()
+
+
+def gathered(database: Database[Any], wanted: str | None) -> Evidence:
+    """Return what is on record about the run that is ``wanted``: by its id, by its migration, or the latest.
+
+    Raises `UnknownRunError` where there is none.
+    """
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        run = _latest(database[RUNS], _chosen(database[RUNS], wanted))
+        if run is None:
+            message = "No run is on record in this database yet."
+            raise UnknownRunError(message)
+        lease = lease_record.look(database, run["migration"])
+        ours = lease if lease is not None and lease.token == run.get("token") else None
+        status = DIED if run["status"] == RUNNING and not _lives(ours) else run["status"]
+        left = _left(database, run) if ours and status == DIED else None
+    return Evidence(
+        run={**run, "status": status},
+        database=database.name,
+        seen=ours.renewed if ours and status in (DIED, RUNNING) else None,
+        left=left,
+        quarantine=quarantine.summary(database, run["migration"]),
+    )
+
+
+def _lives(lease: LeaseRecord | None) -> bool:
+    """Whether a run may live that has this lease: it lasts for half a minute after a death elsewhere."""
+    if lease is None or not lease.held or lease.holder is None:
+        return False
+    return liveness(lease.holder, this_process()) is not Liveness.DEAD
+
+
+def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
+    """Return the filter that finds what is wanted."""
+    if wanted is None:
+        return {}
+    if ObjectId.is_valid(wanted) and runs.find_one({"_id": ObjectId(wanted)}, {"_id": 1}):
+        return {"_id": ObjectId(wanted)}
+    name, names = wanted.removesuffix(".py").rpartition("/")[2], sorted(runs.distinct("migration"))
+    matching = [name] if name in names else [one for one in names if name and name in one]
+    if len(matching) == 1:
+        return {"migration": matching[0]}
+    if matching:
+        message = f"{wanted} could be {_listed(matching)}; write more of its name."
+    else:
+        message = f"There is no run {wanted}, nor one of a migration of that name. There is {_listed(names)}."
+    raise UnknownRunError(message)
+
+
+def _latest(runs: Collection[Any], chosen: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = runs.find_one(chosen, sort=[("began", -1), ("_id", -1)])
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (in_line(", ".join(names[:_LISTED])) + more) if names else "none at all"
+
+
+def _left(database: Database[Any], run: Mapping[str, Any]) -> Left | None:
+    """Return what a run that died was about to do in its last step, and what was at work."""
+    stored = database[checkpoint.COLLECTION].with_options(RAW)
+    slots = [*stored.find({"migration": run["migration"]})]
+    if not slots or run.get("quiet"):
+        return None
+    step = max(slot["step"] for slot in slots)
+    record = records.read([slot for slot in slots if slot["step"] == step])
+    mark = stored.find_one({"_id": checkpoint.mark_id(f"{run['migration']}:{step}")})
+    key = records.key(mark["document"]) if mark else None
+    return Left(
+        intent=None if record.done else record.intent,
+        document=key.shown() if key else None,
+        among=mark["among"] if mark and key else 1,
+    )
