@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pymongo
 
-from chunkmigrate import quarantine, server
+from chunkmigrate import quarantine, server, sizing
+from chunkmigrate.asides import unfit
 from chunkmigrate.chunks import Chunk
 from chunkmigrate.errors import DocumentError, UndecodableError
+from chunkmigrate.memory import trim
 from chunkmigrate.quarantine import Quarantine
 from chunkmigrate.records import Counts
 from chunkmigrate.retry import Retry
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.raw import Key
+    from chunkmigrate.scan import Scan
     from chunkmigrate.step import Context
 
 
@@ -109,7 +112,10 @@ class Readmission:
     ) -> Counts:
         self._context.lease.advance(session)
         chunk = Chunk(0, None, key)
-        page = backfill.scan.last(key, session=session)
+        too_large = self._too_large(backfill.scan, key)
+        if too_large:
+            Transformer(backfill, kept).set_aside(chunk, key, too_large)
+        page = None if too_large else backfill.scan.last(key, session=session)
         if page:
             transformer = Transformer(backfill, kept)
             try:
@@ -129,6 +135,16 @@ class Readmission:
             writes=chunk.writes - (not chunk.aside),
             quarantined=chunk.quarantined,
         )
+
+    def _too_large(self, scan: Scan, key: Key) -> DocumentError | None:
+        """Return what is wrong with a document that does not fit into memory; it must not be read."""
+        size = sum(scan.last_size(key))
+        if size < sizing.LARGE_BYTES:
+            return None
+        trim()  # what the one before it has left
+        more, reading = sizing.needed_unread(size, sizing.LEAST_EXPANSION), self._context.sensor.read()
+        fits = sizing.fits(reading.used + more, reading.budget)
+        return None if fits else unfit(key, size, more, reading).error
 
     def _keep(
         self,

@@ -119,6 +119,26 @@ def eventually(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+def test_does_not_fit(opened: Database[Any]) -> None:
+    """A document that does not fit into memory is not read by a retry either; with enough it is migrated."""
+    opened.c.insert_many([{"_id": 1, "a": "x" * 15 * MIB}, {"_id": 2}])
+    migration = Broken(set())
+    seen: list[int] = []
+    migration.seen = seen.append
+
+    def run(budget: int, **how: Any) -> str:
+        sensor = Sensor(memory=budget * MIB, rss=lambda: 40 * MIB)
+        run = Run(migration, opened, sensor, writers=1, **how)  # type: ignore[arg-type]
+        list(run)
+        return run.outcome.status
+
+    assert (run(64), seen) == (APPLIED, [2])
+    assert (run(64, only_quarantined=True), seen) == (FAILED, [2])
+    assert [row["reason"] for row in quarantine.listing(opened, "m")] == ["memory"]
+    assert (run(128, only_quarantined=True), seen) == (APPLIED, [2, 1])
+    assert opened.c.count_documents({"n": 1}) == 2
+
+
 def test_cancel(broken: Broken, opened: Database[Any]) -> None:
     """It ends between two documents when it is cancelled; those not tried stay."""
     with retrying(broken, opened, []) as (run, tried):
