@@ -47,7 +47,7 @@ POLL_SECONDS = 0.5
 
 # What the end of a run may wait for a server that does not answer, to give the lease back; after that it
 # runs out by itself. And for the keeper, which may be waiting for the same server.
-RELEASE_SECONDS = 5.0
+RELEASE_SECONDS = 2.0
 JOIN_SECONDS = 1.0
 
 # No renewal is given up sooner, however short the lease.

@@ -17,9 +17,10 @@ from chunkmigrate import server
 from chunkmigrate.errors import ChunkmigrateError, EmbeddedServerError, InvalidSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pymongo.database import Database
+    from pymongo.monitoring import CommandListener
 
     from chunkmigrate.settings import Settings
 
@@ -28,11 +29,15 @@ EMBEDDED_DATABASE = "development"
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Database[Any]]:
-    """Yield the database the settings name; the driver's exceptions become sentences."""
+def opened(settings: Settings, listeners: Sequence[CommandListener] = ()) -> Iterator[Database[Any]]:
+    """Yield the database the settings name; the driver's exceptions become sentences.
+
+    ``listeners`` are told of each command that is sent.
+    """
     with ExitStack() as stack:
         uri, name = stack.enter_context(named(settings))
-        client = stack.enter_context(server.connect(uri))
+        client = server.connect(uri, listeners)
+        stack.callback(server.close, client)
         try:
             yield server.database(client, name)
         except ChunkmigrateError:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import tuned
+from pymongo.errors import PyMongoError
+
+from chunkmigrate import server, tuned
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.runner import Run
@@ -88,10 +90,11 @@ class Runs:
         try:
             for progress in run:
                 consumer.show(progress)
-        except LeaseHeldError as error:  # it never began: there is nothing to sum up
+        except (LeaseHeldError, PyMongoError) as error:  # it never began: there is nothing to sum up
             if not self.stop.asked:
                 raise
-            raise StoppedError(f"Stopped while waiting. {error}") from error
+            why = server.explained(error) if isinstance(error, PyMongoError) else error
+            raise StoppedError(f"Stopped while waiting. {why}") from error
         except CancelledError:
             raise
         except ChunkmigrateError as error:

@@ -64,6 +64,9 @@ ATTEMPT_SECONDS = 20.0
 # the same session ends it anyway.
 ABORT_SECONDS = 2.0
 
+# So is to end the sessions. Where the server had gone silent it took 13 of the 42 s from SIGTERM to the end.
+CLOSE_SECONDS = 2.0
+
 # Greedy: a password nobody encoded may hold an @ or a / itself, and hiding too much does no harm.
 _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://[^:\s]*):\S*(?=@)")
 _ACCESS = {13: "Unauthorized", 18: "AuthenticationFailed", 8000: "AtlasError"}
@@ -92,6 +95,12 @@ def connect(uri: str, listeners: Sequence[CommandListener] = ()) -> MongoClient[
         client.close()
         raise explained(error, uri) from error
     return client
+
+
+def close(client: MongoClient[Any]) -> None:
+    """Close the client, and not wait for a server that does not answer any more."""
+    with pymongo.timeout(CLOSE_SECONDS):
+        client.close()
 
 
 def _client(uri: str, listeners: Sequence[CommandListener]) -> MongoClient[Any]:

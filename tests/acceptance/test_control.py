@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.acceptance.conftest import INCREMENT, CommandLine, last_line, started
+from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +135,25 @@ def test_stopped_while_waiting(slow: CommandLine, db: Database[Any]) -> None:
         assert code == 75
         assert err.startswith(f"Stopped while waiting. {NAME} is being run by")
         assert first.poll() is None
+
+
+def test_stopped_while_waiting_in_vain(slow: CommandLine, db: Database[Any]) -> None:
+    """A run that waits for another, and loses the server meanwhile, obeys SIGTERM with exit 75, too."""
+    address = db.client.address
+    assert address is not None
+    with running(slow), Proxy(address[1]) as proxy:
+        eventually(lambda: read(db) > 0)
+        second = slow.start("run", "add_one", "--wait", "10m", MONGODB_URI=proxy.uri(slow.uri))
+        assert second.stdout
+        for line in second.stdout:
+            if '"waiting"' in line:
+                break
+        with proxy.refusing():
+            second.terminate()
+            code, _, err = ended(second)
+
+    assert code == 75, err
+    assert err.startswith("Stopped while waiting. ")
 
 
 def test_waits_until_applied(slow: CommandLine, db: Database[Any]) -> None:
