@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, reporting, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import addresses, options, reporting, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -33,23 +33,6 @@ from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
-from chunkmigrate.options import (
-    AsJson,
-    DatabaseName,
-    Dir,
-    MaxRate,
-    Memory,
-    MetricsFile,
-    MetricsPort,
-    MetricsPush,
-    Name,
-    Notify,
-    ShowValues,
-    Uri,
-    Wait,
-    Writers,
-    seconds,
-)
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
 
@@ -85,18 +68,20 @@ def run(
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Apply all pending migrations, in order.")] = False,
-    uri: Uri = None,
-    database: DatabaseName = None,
-    directory: Dir = None,
-    memory: Memory = None,
-    writers: Writers = None,
-    max_rate: MaxRate = None,
-    wait: Wait = "0",
-    show_values: ShowValues = False,
-    metrics_port: MetricsPort = None,
-    metrics_push: MetricsPush = None,
-    metrics_file: MetricsFile = None,
-    notify: Notify = None,
+    dry_run: options.DryRun = False,
+    sample: options.Sample = None,
+    uri: options.Uri = None,
+    database: options.DatabaseName = None,
+    directory: options.Dir = None,
+    memory: options.Memory = None,
+    writers: options.Writers = None,
+    max_rate: options.MaxRate = None,
+    wait: options.Wait = "0",
+    show_values: options.ShowValues = False,
+    metrics_port: options.MetricsPort = None,
+    metrics_push: options.MetricsPush = None,
+    metrics_file: options.MetricsFile = None,
+    notify: options.Notify = None,
 ) -> None:
     """Apply a migration, or go on where it stopped. This is what a pod runs."""
     settings = _settings(
@@ -116,12 +101,21 @@ def run(
     notifier.about(name)
     with _ending(said, notifier):
         audience = Audience(_say, notifier, metrics=metrics_of(settings, _warn))
-        wait_seconds, found = seconds(wait), discover(settings.folder)
+        wait_seconds, found = options.seconds(wait), discover(settings.folder)
         if (name is None) == (not every):
             message = "Name one migration to run, or all of them with --all."
             raise InvalidSettingError(message)
         chosen = found if name is None else [find(found, name)]
         stop = Stop(at_once=AGAIN)
+        if dry_run or sample is not None:
+            _try_each(
+                chosen,
+                settings,
+                stop,
+                sample=options.checked(sample, dry_run=dry_run),
+                show_values=show_values,
+            )
+            return
         with stop.on_signals(), opened(settings) as db:
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds)
             _run_each(chosen, runs, notifier, every=every)
@@ -131,7 +125,7 @@ def run(
 def new(
     name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
     *,
-    directory: Dir = None,
+    directory: options.Dir = None,
 ) -> None:
     """Write a new migration that runs as it stands, and a test of it that passes."""
     migration, test = scaffolding.write(_settings(dir=directory).folder, name, datetime.now(UTC))
@@ -142,11 +136,11 @@ def new(
 @app.command()
 def status(
     *,
-    uri: Uri = None,
-    database: DatabaseName = None,
-    directory: Dir = None,
+    uri: options.Uri = None,
+    database: options.DatabaseName = None,
+    directory: options.Dir = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 3 while a migration is pending.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show which migrations are applied, and where an unfinished one stands. Writes nothing."""
     settings = _settings(uri=uri, database=database, dir=directory)
@@ -177,21 +171,21 @@ quarantine.command("list")(verbs.listed)
 
 @quarantine.command()
 def retry(
-    name: Name,
+    name: options.Name,
     *,
-    uri: Uri = None,
-    database: DatabaseName = None,
-    directory: Dir = None,
-    memory: Memory = None,
-    wait: Wait = "0",
-    show_values: ShowValues = False,
+    uri: options.Uri = None,
+    database: options.DatabaseName = None,
+    directory: options.Dir = None,
+    memory: options.Memory = None,
+    wait: options.Wait = "0",
+    show_values: options.ShowValues = False,
 ) -> None:
     """Migrate the documents in quarantine again."""
     settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
     notifier = Notifier()
     with _ending(said, notifier):
-        wait_seconds, migration = seconds(wait), find(discover(settings.folder), name)
+        wait_seconds, migration = options.seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
         with stop.on_signals(), opened(settings) as db:
             runs = Runs(db, settings, stop, Audience(_say, notifier), said, wait=wait_seconds)
@@ -262,6 +256,14 @@ def _run_each(chosen: Sequence[Migration], runs: Runs, notifier: Notifier, *, ev
             raise StoppedError(f"Stopped as asked before {migration.name} began; run again to go on.")
         else:
             _finish(runs.run(migration), notifier)
+
+
+def _try_each(chosen: Sequence[Migration], settings: Settings, stop: Stop, **how: Any) -> None:
+    from chunkmigrate import trying  # late: a pod applies what it has
+
+    with stop.on_signals():
+        if not trying.each(chosen, settings, stop, _say, **how):
+            raise typer.Exit(FAILED)
 
 
 def _finish(outcome: Outcome, notifier: Notifier) -> None:

@@ -16,6 +16,7 @@ from chunkmigrate.frontier import Segment
 from chunkmigrate.memory import return_large_buffers
 from chunkmigrate.outcome import Progress
 from chunkmigrate.preflight import check_budget
+from chunkmigrate.previews import previews
 from chunkmigrate.readonly import Refused
 from chunkmigrate.records import Counts
 from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.previews import Preview
     from chunkmigrate.sizing import Most
 
 
@@ -40,9 +42,9 @@ class Foreseen:
     """What one step would do. ``documents`` are those that match, where that is known.
 
     ``whole``: all of them were read, so that the counts are those of a run. ``failures`` are counted by
-    reason, ``first`` the first few of them; ``stops``: a run would stop at the first. ``chunk_documents`` and
-    ``chunk_bytes`` are what a chunk has on average, ``peak`` the bytes of this process at its highest, and
-    ``seconds`` how long a run takes, from least to most, where that can be told.
+    reason, ``first`` has the sentences of the first few; ``stops``: a run would stop at the first.
+    ``chunk_documents`` and ``chunk_bytes`` are what a chunk has on average, ``peak`` the bytes of this
+    process at its highest, and ``seconds`` how long a run takes, from least to most, where that is known.
     """
 
     namespace: str
@@ -50,7 +52,7 @@ class Foreseen:
     whole: bool
     counts: Counts
     failures: Mapping[str, int]
-    first: tuple[DocumentError, ...]
+    first: tuple[str, ...]
     stops: bool
     chunk_documents: int
     chunk_bytes: int
@@ -58,12 +60,14 @@ class Foreseen:
     budget: int
     stopped_by: str
     seconds: tuple[float, float] | None
+    previews: tuple[Preview, ...]
 
 
 class DryRun:
     """One dry run of one migration. Iterate it once.
 
-    ``sample`` is about how many documents of each step to take, None all of them.
+    ``sample`` is about how many documents of each step to take, None all of them. ``show_values``: what
+    documents hold is shown, too.
     """
 
     def __init__(
@@ -76,10 +80,11 @@ class DryRun:
         sample: int | None = None,
         most: Most | None = None,
         stopped: Callable[[], bool],
+        show_values: bool = False,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
         self._writers, self._sample, self._most, self._stopped = writers, sample, most, stopped
-        self._done = Counts()
+        self._done, self._show_values = Counts(), show_values
         self.steps: list[Foreseen] = []
 
     def __iter__(self) -> Iterator[Progress]:
@@ -127,7 +132,7 @@ class DryRun:
                 whole=whole,
                 counts=taken.counts,
                 failures=dict(rehearsal.failures.counts),
-                first=tuple(rehearsal.failures.first),
+                first=tuple(map(self._said, rehearsal.failures.first)),
                 stops=backfill.on_error == "stop",
                 chunk_documents=read // max(1, chunks),
                 chunk_bytes=chunk_bytes // max(1, chunks),
@@ -135,8 +140,12 @@ class DryRun:
                 budget=self._sensor.budget.size,
                 stopped_by=taken.stopped_by,
                 seconds=span(documents, pace, writes) if documents is not None and pace else None,
+                previews=previews(backfill, stretches, show_values=self._show_values),
             )
         )
+
+    def _said(self, error: DocumentError) -> str:
+        return str(error) if self._show_values else error.discreet
 
     def _chosen(self, backfill: Backfill) -> tuple[tuple[Segment, ...], float, int | None]:
         """Return what to read, the seconds a document takes where only some are, and how many there are."""

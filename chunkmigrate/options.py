@@ -52,10 +52,12 @@ Notify = Annotated[
 Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and transform, and write nothing.")]
+Sample = Annotated[int | None, typer.Option(help="A dry run of about so many documents.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ShowValues = Annotated[
     bool,
-    typer.Option("--show-values", help="Show what exceptions say, which may quote documents."),
+    typer.Option("--show-values", help="Show what is in documents, and what exceptions say."),
 ]
 
 
@@ -66,3 +68,11 @@ def seconds(wait: str) -> float:
     except InvalidSettingError as error:
         message = f"--wait: {error}"
         raise InvalidSettingError(message) from error
+
+
+def checked(sample: int | None, *, dry_run: bool) -> int | None:
+    """Return what ``--sample`` says; `InvalidSettingError` where it says nothing that can be done."""
+    if sample is not None and (sample < 1 or not dry_run):
+        message = "--sample is how many documents a dry run takes, 1 or more: use it with --dry-run."
+        raise InvalidSettingError(message)
+    return sample

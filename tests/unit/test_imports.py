@@ -81,6 +81,11 @@ class C:
     assert imports("x", source) == at_once | {"c"}
 
 
+UPDATES = {
+    module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.updates.")
+}
+
+
 def test_acyclic() -> None:
     """No module imports, at once or late, one that imports it."""
     edges = {
@@ -96,7 +101,7 @@ def test_acyclic() -> None:
     ("imported", "importers"),
     [
         ("typer", {"cli", "options", "reporting", "tuner", "verbs"}),
-        ("rich", {"progress", "demo", "summary"}),
+        ("rich", {"progress", "demo", "foreseen", "summary"}),
         ("msgspec", {"profiles", "profiler"}),
         ("memory_profiler", {"lines"}),
         ("chunkmigrate.profile_part", set()),
@@ -111,7 +116,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.account", {"reporting"}),
         ("chunkmigrate.evidence", {"reporting"}),
         ("chunkmigrate.plots", {"report_page"}),
-        ("chunkmigrate.opening", {"audience", "cli", "reporting", "tuner", "verbs"}),
+        ("chunkmigrate.opening", {"audience", "cli", "reporting", "trying", "tuner", "verbs"}),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli"}),
@@ -123,7 +128,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
         ("chunkmigrate.lease_record", {"lease", "control", "evidence", "verbs", "ledger"}),
         ("chunkmigrate.control", {"verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents", "stages", "profile_part"}),
+        ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
             {
@@ -136,8 +141,14 @@ def test_acyclic() -> None:
                 "contents",
                 "sampling",
                 "scratch",
-            },
+            }
+            | {"updates.tree"},
         ),
+        ("chunkmigrate.differences", {"previews"}),
+        ("chunkmigrate.foresight", {"differences", "previews"}),
+        ("chunkmigrate.display", {"differences"}),
+        ("chunkmigrate.updates", {"foresight", "display", "differences", *UPDATES}),
+        ("chunkmigrate.dryrun", {"trying"}),
         ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),
@@ -159,7 +170,8 @@ def test_importers(imported: str, importers: set[str]) -> None:
 
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
-    *("timeline", "axes", "stretches", "plots", "plain", "profiled"),
+    *("timeline", "axes", "stretches", "plots", "plain", "profiled", "foresight", "display"),
+    *sorted(UPDATES),
 ]
 
 

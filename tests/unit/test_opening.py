@@ -36,7 +36,7 @@ class Client:
 def test_closed(monkeypatch: pytest.MonkeyPatch, failure: type[Exception] | None) -> None:
     """However a command ends its client is closed, without waiting long for a server that does not answer."""
     client = Client()
-    monkeypatch.setattr(server, "connect", lambda _: client)
+    monkeypatch.setattr(server, "connect", lambda *_: client)
     given = settings.resolve({"uri": "mongodb://localhost/shop"}, {}, Path("nowhere"))
     try:
         with opened(given) as database:
