@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from chunkmigrate.raw import Key
 
 
+# A process does not begin with the same bytes each time, and grows by a few 100 KiB from one large document
+# to the next. With nothing left over, a run that has what it was told to have may end early all the same.
+SPARE = sizing.MIB
+
+
 @dataclass(frozen=True, slots=True)
 class Aside:
     """A document that is not to be transformed, and why."""
@@ -27,7 +32,7 @@ class Aside:
 
 def unfit(key: Key, size: int, more: int, reading: Reading) -> Aside:
     """Set aside a document of ``size`` bytes that needs ``more`` bytes than memory has left."""
-    budget = int((reading.used + more) / sizing.STOP)
+    budget = int((reading.used + more + SPARE) / sizing.STOP)
     message = (
         f"The document with _id {key.shown()} has {format_bytes(size)} and does not fit into memory, not "
         f"even alone: it needs a budget of about {quantity(budget)}, and there are "
