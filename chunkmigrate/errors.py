@@ -65,13 +65,17 @@ class WouldWriteError(UsageError):
     def __init__(self, migration: str, command: str) -> None:
         self.migration, self.command = migration, command
         super().__init__(
-            f"upgrade(db) of {migration} acts by itself ({command}): only a run can tell what comes of it. "
-            "Nothing was sent to the server."
+            f"The code of {migration} acts by itself ({command}), beside what it returns: only a run can "
+            "tell what comes of it. The command was not sent."
         )
 
 
 class ProfileError(UsageError):
     """There is no profile of this migration that can be used."""
+
+
+class UnmeasuredError(ChunkmigrateError):
+    """A migration could not be measured. Nothing was changed."""
 
 
 class ResumeError(UsageError):

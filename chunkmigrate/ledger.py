@@ -92,10 +92,17 @@ class Ledger:
         with _bounded():
             return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
 
-    def runs(self, migration: str) -> list[Mapping[str, Any]]:
-        """Return the runs of a migration, oldest first. Reads only."""
+    def runs(self, migration: str) -> list[dict[str, Any]]:
+        """Return the runs of a migration, oldest first. Reads only.
+
+        One that is down as running and holds no lease any more has died; nobody has told it yet.
+        """
         with _bounded():
-            return [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
+            lease = lease_record.look(self.database, migration)
+            found = [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
+        if lease and lease.held:
+            return found
+        return [run | {"status": DIED} if run["status"] == RUNNING else run for run in found]
 
     def begin(
         self,

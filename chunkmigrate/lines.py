@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import sys
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.backfill import writes_of
@@ -17,7 +20,7 @@ from chunkmigrate.memory import process_rss
 from chunkmigrate.units import MI
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from types import FunctionType
 
     from chunkmigrate.backfill import Backfill
@@ -27,9 +30,10 @@ LINE_SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One line of a function: how often it ran, and the bytes of the process behind it.
+    """One line of a function: how often it ran, and the bytes of the process behind it, at the most.
 
-    ``increment`` is what it added, over all its runs; both are None of a line that never ran.
+    ``increment`` is what it added, over all its runs, and what it calls with it. Both are None of a line that
+    never ran, and ``increment`` of the one a function is entered by: what was added there came from outside.
     """
 
     number: int
@@ -62,20 +66,19 @@ def profiled(
     from memory_profiler import LineProfiler
 
     transform: Any = backfill.transform or backfill.each_chunk
-    functions, profiler = _own_functions(inspect.unwrap(transform)), LineProfiler()
-    rss = process_rss()()
-    for function in functions:
-        profiler.add_function(function)
-    until = clock() + seconds
-    profiler.enable_by_count()
-    try:
+    rss, until = process_rss()(), clock() + seconds
+    # One for each function: it takes the line that ran before, in whichever function, for one of the same.
+    profilers = [(function, LineProfiler()) for function in _own_functions(transform)]
+    with ExitStack() as stack:
+        for function, profiler in profilers:
+            profiler.add_function(function)
+            profiler.enable_by_count()
+            stack.callback(profiler.disable_by_count)
         for document in documents:
             _given(transform, document if backfill.transform else [document])
             if clock() >= until:
                 break
-    finally:
-        profiler.disable_by_count()
-    return tuple(_tables(profiler, functions, rss))
+    return tuple(table for one in profilers for table in _tables(*one, rss))
 
 
 def _given(transform: Any, document: Any) -> None:
@@ -86,33 +89,40 @@ def _given(transform: Any, document: Any) -> None:
         return
 
 
-def _own_functions(transform: Any) -> Sequence[FunctionType]:
-    module = inspect.getmodule(transform)
-    found = [
-        value
-        for value in vars(module).values()
-        if inspect.isfunction(value) and value.__module__ == transform.__module__
-    ]
-    own = [transform] if inspect.isfunction(transform) else []
-    return [*dict.fromkeys([*own, *found])]
+def _own_functions(transform: Any) -> list[FunctionType]:
+    """Return the functions of the transform's module, itself first; whatever it is that can be called."""
+    own = _function(transform)
+    module = sys.modules.get(getattr(own, "__module__", None) or "")
+    beside = [inspect.unwrap(value) for value in vars(module).values() if callable(value)] if module else []
+    here = [one for one in beside if inspect.isfunction(one) and one.__module__ == own.__module__]
+    return [*dict.fromkeys([*([own] if inspect.isfunction(own) else []), *here])]
 
 
-def _tables(profiler: Any, functions: Sequence[FunctionType], rss: int) -> Iterator[Table]:
-    names = {(f.__code__.co_filename, f.__code__.co_firstlineno): f.__qualname__ for f in functions}
+def _function(called: Any) -> Any:
+    while isinstance(called, partial):
+        called = called.func
+    called = inspect.unwrap(called)
+    if not inspect.isroutine(called):
+        called = getattr(type(called), "__call__", called)  # noqa: B004 (the function itself is wanted)
+    return getattr(called, "__func__", called)
+
+
+def _tables(function: FunctionType, profiler: Any, rss: int) -> Iterator[Table]:
     for file, measured in profiler.code_map.items():
-        numbered = list(measured)
+        lines = [_line(file, *one) for one in measured]
+        ran = [place for place, line in enumerate(lines) if line.hits]
+        if not ran:
+            continue
+        entered = lines[ran[0]]
         # The profiler compares the first line it meets with nothing, and counts the whole process to it.
-        lines = [_line(file, *one, before=0 if place else rss) for place, one in enumerate(numbered)]
-        if any(line.hits for line in lines):
-            name = names.get((file, lines[0].number), "?")
-            yield Table(name=name, file=file, lines=tuple(lines))
+        inside = None if len(ran) > 1 else max(0, (entered.increment or 0) - rss)
+        lines[ran[0]] = replace(entered, increment=inside)
+        yield Table(name=function.__qualname__, file=file, lines=tuple(lines))
 
 
-def _line(file: str, number: int, values: tuple[float, float, int] | None, *, before: int) -> Line:
+def _line(file: str, number: int, values: tuple[float, float, int] | None) -> Line:
     text = linecache.getline(file, number).rstrip("\n")
     if values is None:
         return Line(number=number, text=text, hits=0, increment=None, memory=None)
     increment, memory, hits = values
-    added = int(increment * MI)
-    own = added - before if added >= before else added
-    return Line(number=number, text=text, hits=hits, increment=own, memory=int(memory * MI))
+    return Line(number=number, text=text, hits=hits, increment=int(increment * MI), memory=int(memory * MI))

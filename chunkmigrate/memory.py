@@ -129,7 +129,8 @@ class Sensor:
 
     ``memory``, ``request`` and ``tuned`` are bytes, as for ``find_budget``; ``root`` holds ``proc`` and
     ``sys``; ``rss`` answers this process's resident bytes. ``rss_start`` is that answer when the sensor was
-    made.
+    made. Without ``grouped`` neither the limit of the group counts, nor what others in it use: who tries a
+    budget out has only that one.
     """
 
     def __init__(
@@ -138,13 +139,14 @@ class Sensor:
         memory: int | None = None,
         request: int | None = None,
         tuned: int | None = None,
+        grouped: bool = True,
         root: Path = Path("/"),
         clock: Callable[[], float] = time.monotonic,
         rss: Callable[[], int] | None = None,
     ) -> None:
         self._memory, self._request, self._tuned = memory, request, tuned
         self._root, self._clock, self._rss = root, clock, rss or process_rss()
-        self._cgroup, self._host = find_cgroup(root), _host_memory(root)
+        self._cgroup, self._host = find_cgroup(root) if grouped else None, _host_memory(root)
         self._limit: int | None = None
         self._budget, self._budget_at = self._find_budget(), clock()
         self._distance, self._distance_at = 0, -math.inf

@@ -1,8 +1,8 @@
 """A part of a profile, measured in a process of its own: memory that was used once may never come back.
 
-``python -c "import chunkmigrate.cli; ..."`` reads what to measure as BSON from its standard input and answers
-the same way. The process has imported what a run has, so that it starts with a run's memory. Which parts make
-a profile is ``profiler``'s business.
+Reads what to measure as BSON from its standard input, and answers the same way. The process has imported what
+a run has, so that it starts with a run's memory, and every client made in it only reads, but for the one that
+writes copies. Which parts make a profile is ``profiler``'s business.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,36 +19,39 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo import monitoring
+from pymongo.errors import PyMongoError
 
 from chunkmigrate import records, server, sessions
-from chunkmigrate.errors import ChunkmigrateError, UsageError, WouldWriteError
+from chunkmigrate.errors import AccessDeniedError, ChunkmigrateError, UsageError, WouldWriteError
 from chunkmigrate.frontier import Segment
 from chunkmigrate.lines import profiled
 from chunkmigrate.memory import Sensor, return_large_buffers
 from chunkmigrate.migration import discover, find
 from chunkmigrate.pages import PageReader
+from chunkmigrate.raw import key_of
 from chunkmigrate.readonly import ReadOnly, Refused
 from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
 from chunkmigrate.sampling import representative, sample
-from chunkmigrate.scan import Scan
-from chunkmigrate.scratch import scratch
+from chunkmigrate.scratch import PREFIX, drop, scratch
 from chunkmigrate.sizing import LEAST_ROOM, MIB, MIN_PAGE_BYTES, Most
 from chunkmigrate.stages import Stages, summary
+from chunkmigrate.sweep import Sweep, pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pymongo.database import Database
+
     from chunkmigrate.backfill import Backfill
-    from chunkmigrate.pipeline import ChunkResult
+    from chunkmigrate.pages import Page
     from chunkmigrate.raw import Key
     from chunkmigrate.rehearsal import Rehearsed
     from chunkmigrate.sampling import Weighed
+    from chunkmigrate.scan import Scan
 
-# A rehearsal that writes is repeated until it has lasted so long: two chunks alone are noise.
-WRITING_SECONDS = 1.0
-MOST_PASSES = 20
-# To copy takes longer than to write, where documents are large.
-COPYING_SECONDS = 4.0
+# A rehearsal of 2,000 documents takes a tenth of a second; where the transform is slow it ends with fewer.
+REHEARSAL_SECONDS = 4.0
 
 # To copy takes the server as long as to write, and disk.
 SCRATCH_BYTES = 64 * MIB
@@ -59,8 +62,7 @@ _RAW = CodecOptions(document_class=RawBSONDocument)
 def main() -> None:
     """Answer what is asked on the standard input."""
     asked = bson.decode(sys.stdin.buffer.read(), _RAW)
-    answer = _own_output()
-    with answer:
+    with _own_output() as answer:
         answer.write(bson.encode(_answered(asked)))
 
 
@@ -72,102 +74,139 @@ def _own_output() -> BinaryIO:
 
 
 def _answered(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer, or the sentence that says why there is none."""
     try:
-        return _PARTS[asked["part"]](asked)
+        with ExitStack() as stack:
+            return _WRITING[asked["part"]](stack, asked) if asked["part"] in _WRITING else _read(stack, asked)
     except Refused as error:
-        return {"error": str(WouldWriteError(asked["migration"], error.command)), "usage": True}
+        return _failed(WouldWriteError(asked["migration"], error.command))
     except ChunkmigrateError as error:
-        return {"error": str(error), "usage": isinstance(error, UsageError)}
+        return _failed(error)
+    except PyMongoError as error:
+        return _failed(_explained(error, asked))
 
 
-def _counted(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _failed(error: ChunkmigrateError) -> dict[str, Any]:
+    return {"error": str(error), "usage": isinstance(error, UsageError)}
+
+
+def _explained(error: PyMongoError, asked: Mapping[str, Any]) -> ChunkmigrateError:
+    meant = server.explained(error, asked["uri"])
+    if asked["part"] in _WRITING and isinstance(meant, AccessDeniedError):
+        why = f"--sweep writes copies to collections named {PREFIX}*; without it a profile only reads."
+        return AccessDeniedError(f"{meant} {why}")
+    return meant
+
+
+def _read(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
+    return _READING[asked["part"]](_steps(stack, asked), asked)
+
+
+def _counted(steps: Sequence[Backfill], _asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many steps there are, and what a run starts with."""
-    with ExitStack() as stack:
-        steps = _steps(stack, asked)
-        return {"steps": len(steps), "rss": Sensor().rss_start}
+    return {"steps": len(steps), "rss": Sensor(grouped=False).rss_start}
 
 
-def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sample, what it says of the documents, and the author's functions line by line."""
-    with ExitStack() as stack:
-        backfill = _steps(stack, asked)[asked["step"]]
-        chosen, stages = sample(backfill.scan, asked["size"]), Stages()
-        spread = chosen.long + chosen.short
-        stages.measure(backfill, spread)
-        tables = profiled(backfill, _documents(backfill, spread)) if spread else ()
-        census = chosen.census
-        return {
-            "namespace": backfill.scan.namespace,
-            "stretches": [*map(_stored, chosen.all)],
-            "spread": len(spread),
-            "documents": census.documents if census else backfill.scan.count(),
-            "size": census.size if census else None,
-            "sampled": stages.documents,
-            "whole": chosen.whole,
-            "sizes": stages.sizes(),
-            "expansion": stages.expansion(),
-            "writes": len(stages.statements),
-            "write_bytes": summary(stages.statements),
-            "seconds_per_document": stages.seconds(),
-            "failures": stages.failures,
-            "functions": [asdict(table) for table in tables],
-        }
+    backfill, stages = steps[asked["step"]], Stages()
+    chosen = sample(backfill.scan, asked["size"])
+    spread, census = chosen.long + chosen.short, chosen.census
+    stages.measure(backfill, spread)
+    tables = profiled(backfill, _documents(backfill, spread)) if spread else ()
+    stretches = {"long": chosen.long, "large": chosen.large, "short": chosen.short}
+    return {
+        "sample": {kind: [*map(_stored, some)] for kind, some in stretches.items()},
+        "namespace": backfill.scan.namespace,
+        "documents": census.documents if census else backfill.scan.count(),
+        "size": census.size if census else None,
+        "sampled": stages.documents,
+        "whole": chosen.whole,
+        "sizes": stages.sizes(),
+        "expansion": stages.expansion(),
+        "writes": len(stages.statements),
+        "write_bytes": summary(stages.statements),
+        "seconds_per_document": stages.seconds(),
+        "failures": stages.failures,
+        "functions": [asdict(table) for table in tables],
+    }
 
 
-def _rehearsed(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a rehearsal takes inside a budget; with writes to a scratch collection, where so asked."""
+def _rehearsed(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a rehearsal takes inside a budget."""
     return_large_buffers()
-    with ExitStack() as stack:
-        backfill = _steps(stack, asked)[asked["step"]]
-        sensor = Sensor(memory=asked["budget"])
-        if sensor.budget.size < sensor.rss_start + LEAST_ROOM:
-            return {"needs": sensor.rss_start + LEAST_ROOM}
-        how = {"writers": asked["writers"], "most": Most(chunk_documents=asked["chunk_documents"])}
-        if asked["writes"]:
-            return _written(stack, asked, backfill, sensor, how)
-        stretches = [*map(_segment, asked["stretches"])]
-        rehearsal = Rehearsal(backfill, NoCheckpoint(stretches), sensor, **how)
-        results = list(rehearsal)
-        return _point(rehearsal.result, rehearsal.result.seconds, results)
+    sensor = Sensor(memory=asked["budget"], grouped=False)
+    if sensor.budget.size < sensor.rss_start + LEAST_ROOM:
+        return {"needs": sensor.rss_start + LEAST_ROOM}
+    stretches = [*chain(*map(_segments, asked["sample"].values()))]
+    rehearsal = Rehearsal(
+        steps[asked["step"]],
+        NoCheckpoint(stretches),
+        sensor,
+        writers=asked["writers"],
+        most=Most(chunk_documents=asked["chunk_documents"]),
+        stopped=_after(REHEARSAL_SECONDS),
+    )
+    for _ in rehearsal:
+        pass
+    return _point(rehearsal.result)
 
 
-def _written(
-    stack: ExitStack, asked: Mapping[str, Any], backfill: Backfill, sensor: Sensor, how: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Rehearse on copies of the sample, which lie together and are written; again until it lasted a while."""
+def _swept(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what chunks of several sizes take, committed to copies of the sample."""
+    database = _writing(stack, asked)
+    backfill = _steps(stack, asked)[asked["step"]]
+    return_large_buffers()
+    opened = stack.enter_context(sessions.opened(database.client, asked["writers"]))
+    sweep = Sweep(
+        backfill=backfill,
+        place=stack.enter_context(scratch(backfill.scan.on(database), asked["scratch"])),
+        keys=_copied(backfill, asked),
+        sensor=Sensor(memory=asked["budget"], grouped=False),
+        sessions=opened[1:],
+    )
+    return {
+        "points": [
+            {"chunk_documents": documents, "pace": pace(some, asked["writers"]), **_point(some[-1].result)}
+            for documents, some in sweep.passes(asked["chunks"]).items()
+        ]
+    }
+
+
+def _cleared(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what a part that was killed has left behind."""
+    drop(_writing(stack, asked), asked["scratch"])
+    return {}
+
+
+def _writing(stack: ExitStack, asked: Mapping[str, Any]) -> Database[Any]:
+    """Return the database through a client that may write: to be asked for before any other."""
+    return server.database(stack.enter_context(server.connect(asked["uri"])), asked["database"])
+
+
+def _steps(stack: ExitStack, asked: Mapping[str, Any]) -> list[Backfill]:
+    # Whatever client is made from here on, by the author's own code, too, has this listener.
+    monitoring.register(ReadOnly())
+    migration = find(discover(Path(asked["folder"])), asked["migration"])
     client = stack.enter_context(server.connect(asked["uri"]))
-    writing = backfill.scan.on(server.database(client, asked["database"]))
-    opened = stack.enter_context(sessions.opened(client, asked["writers"]))
-    place, keys = stack.enter_context(scratch(writing)), _copied(backfill, asked)
-    seconds, results = 0.0, list[Any]()
-    passes, began = 0, time.monotonic()
-    while seconds < WRITING_SECONDS and passes < MOST_PASSES and time.monotonic() - began < COPYING_SECONDS:
-        place.fill(keys)
-        copied = replace(backfill, scan=Scan(place.copies, {}, backfill.scan.fields))
-        stretch = Segment(None, copied.scan.upper_bound() or keys[-1])
-        checkpoint = NoCheckpoint([stretch], place.commit)
-        rehearsal = Rehearsal(copied, checkpoint, sensor, client=place, sessions=opened[1:], **how)
-        results += rehearsal
-        seconds += rehearsal.result.seconds
-        passes += 1
-        if rehearsal.result.stopped_by:
-            break
-    return _point(rehearsal.result, seconds, results, passes)
+    return migration.steps(server.database(client, asked["database"]))
 
 
 def _copied(backfill: Backfill, asked: Mapping[str, Any]) -> list[Key]:
     """Choose which documents are copied: such that they are like all, and not too many bytes."""
-    stretches, spread = [*map(_segment, asked["stretches"])], asked["spread"]
-    weighed = [[*_weighed(backfill.scan, stretch)] for stretch in stretches]
-    near, large = [*chain(*weighed[:spread])], [*chain(*weighed[spread:])]
-    keys = representative(near, large, asked["mean"]) if asked["mean"] else [key for key, _ in near]
+    weighed = {
+        kind: [*chain(*(_weighed(backfill.scan, one) for one in _segments(some)))]
+        for kind, some in asked["sample"].items()
+    }
+    near = weighed["long"] + weighed["short"]
+    keys = [key for key, _ in near]
+    if asked["mean"]:
+        keys = representative(near, weighed["large"], asked["mean"])
     most = max(1, SCRATCH_BYTES // max(1, backfill.scan.average_size()))
     return keys[:: max(1, -(-len(keys) // most))]
 
 
-def _point(
-    result: Rehearsed, seconds: float, results: Sequence[ChunkResult], passes: int = 1
-) -> dict[str, Any]:
+def _point(result: Rehearsed) -> dict[str, Any]:
     return {
         "start": result.start,
         "peak": result.peak,
@@ -175,45 +214,47 @@ def _point(
         "needs": result.needs,
         "chunk_bytes": result.sizes.chunk_bytes,
         "page_bytes": result.sizes.page_bytes,
-        "seconds": seconds,
-        "passes": passes,
-        "documents": sum(one.read for one in results),
-        "chunks": len(results),
-        "committing": sum(one.seconds for one in results),
+        "documents": result.counts.read,
     }
 
 
-def _steps(stack: ExitStack, asked: Mapping[str, Any]) -> list[Backfill]:
-    migration = find(discover(Path(asked["folder"])), asked["migration"])
-    client = stack.enter_context(server.connect(asked["uri"], listeners=[ReadOnly()]))
-    return migration.steps(server.database(client, asked["database"]))
-
-
 def _documents(backfill: Backfill, stretches: Sequence[Segment]) -> Iterator[Any]:
+    """Yield the documents of stretches that are BSON."""
     options = backfill.scan.collection.codec_options
-    for stretch in stretches:
-        reader, after = PageReader(backfill.scan, stretch.upto), stretch.after
-        while page := reader.read(after, 1, measured=True):
-            after = page.through
-            yield page.alone(0, options)
+    for page in chain(*(_pages(backfill.scan, stretch) for stretch in stretches)):
+        for document in page:
+            try:
+                decoded = bson.decode(document, options)
+            except bson.errors.BSONError:
+                continue
+            yield decoded
 
 
 def _weighed(scan: Scan, stretch: Segment) -> Iterator[Weighed]:
+    for page in _pages(scan, stretch):
+        yield from ((key_of(document), len(document)) for document in page)
+
+
+def _pages(scan: Scan, stretch: Segment) -> Iterator[Page]:
     reader, after = PageReader(scan, stretch.upto), stretch.after
     while page := reader.read(after, MIN_PAGE_BYTES, measured=True):
-        yield from ((page.key(index), len(page.document(index))) for index in range(len(page)))
+        yield page
         after = page.through
+
+
+def _after(seconds: float) -> Any:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() >= until
 
 
 def _stored(stretch: Segment) -> dict[str, Any]:
     return {"after": records.stored(stretch.after), "upto": records.stored(stretch.upto)}
 
 
-def _segment(stored: Mapping[str, Any]) -> Segment:
-    upto = records.key(stored["upto"])
-    if upto is None:
-        raise ValueError(stored)
-    return Segment(records.key(stored["after"]), upto)
+def _segments(stored: Sequence[Mapping[str, Any]]) -> Iterator[Segment]:
+    for stretch in stored:
+        yield Segment(records.key(stretch["after"]), key_of(stretch["upto"].raw))
 
 
-_PARTS = {"counted": _counted, "measured": _measured, "rehearsed": _rehearsed}
+_READING = {"counted": _counted, "measured": _measured, "rehearsed": _rehearsed}
+_WRITING = {"swept": _swept, "cleared": _cleared}

@@ -8,9 +8,11 @@ of a profile is ``tuning``'s business.
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,10 +24,17 @@ from typing import TYPE_CHECKING, Any
 import bson
 import msgspec
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
-from chunkmigrate import profiles, sizing
-from chunkmigrate.errors import InvalidSettingError, ProfileError, UsageError
+from chunkmigrate import profiles, scratch, sizing
+from chunkmigrate.errors import (
+    ChunkmigrateError,
+    InvalidSettingError,
+    ProfileError,
+    UnmeasuredError,
+    UsageError,
+)
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
 from chunkmigrate.units import format_bytes
 
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from chunkmigrate.migration import Migration
+    from chunkmigrate.profiles import Against
 
 # Starts the way a run does, with what a run has imported: its memory before the first document is a run's.
 _PART = "import chunkmigrate.cli, chunkmigrate.profile_part as part; part.main()"
@@ -67,9 +77,10 @@ class Asked:
 
 @dataclass(slots=True)
 class Profiler:
-    """Makes one profile."""
+    """Makes one profile. A part that takes longer than ``part_seconds`` hangs."""
 
     asked: Asked
+    part_seconds: float = PART_SECONDS
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
 
@@ -77,8 +88,8 @@ class Profiler:
         self._began = self.clock()
 
     def profile(self) -> Profile:
-        """Measure everything. Raises `ProfileError` and `UsageError` for what cannot be measured."""
-        counted = self._part("counted")
+        """Measure everything. Raises `ChunkmigrateError` for what cannot be measured."""
+        counted = self.part("counted")
         if not counted["steps"]:
             name = self.asked.migration.name
             raise ProfileError(f"upgrade(db) of {name} returns no Backfill: there is nothing to profile.")
@@ -97,72 +108,86 @@ class Profiler:
             steps=tuple(steps),
         )
 
+    def part(self, part: str, *, under: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+        """Ask a process for one part, ``under`` memray if at all. An error there is an error here."""
+        asked = {
+            "part": part,
+            "uri": self.asked.uri,
+            "database": self.asked.database,
+            "folder": str(self.asked.migration.path.parent),
+            "migration": self.asked.migration.name,
+            "writers": self.asked.writers,
+        }
+        command = [*_MEMRAY, *under, "-c", _PART] if under else [sys.executable, "-c", _PART]
+        try:
+            ended = subprocess.run(
+                command,
+                input=bson.encode(asked | more),
+                capture_output=True,
+                timeout=self.part_seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            message = f"One part of the profile took over {self.part_seconds:.0f} s"
+            hint = "does the migration's code hang? No document was changed."
+            raise UnmeasuredError(f"{message}: {hint}") from error
+        return told(ended)
+
     def _step(self, number: int, baseline: int) -> profiles.Step:
         self.asked.say(f"step {number + 1}: sizes, stages and lines of {self.asked.sample:,} documents")
-        measured = self._part("measured", step=number, size=self.asked.sample)
+        measured = self.part("measured", step=number, size=self.asked.sample)
         writes, sampled = measured.pop("writes"), measured["sampled"]
-        sample = {name: measured.pop(name) for name in ("stretches", "spread")}
-        size, documents = measured["size"], measured["documents"]
-        sample["mean"] = size / documents if size and documents else 0.0
-        sweep = [*self._sweep(number, baseline, sample)] if sampled else []
-        facts = measured | {"step": number, "writes_per_document": writes / sampled if sampled else 0.0}
+        each = {"step": number, "sample": measured.pop("sample")}
+        sweep = [*self._sweep(each, baseline, _mean(measured))] if sampled else []
+        facts = measured | {"step": number, "writes_per_document": writes / max(1, sampled)}
         return msgspec.convert(facts | {"sweep": sweep}, profiles.Step)
 
-    def _sweep(self, step: int, baseline: int, sample: Mapping[str, Any]) -> Iterator[Point]:
+    def _sweep(self, each: Mapping[str, Any], baseline: int, mean: float) -> Iterator[Point]:
+        """Yield the budgets that were tried, and then chunks of several sizes in the one to recommend."""
         held = None
-        for point in self._budgets(step, baseline, sample):
+        for point in self._budgets(each, baseline):
             yield point
             held = point if point.held else None
         if held is None:
             return
-        for documents in CHUNKS:
-            if documents == CHUNKS[0] or self._has_time():
-                self.asked.say(f"step {step + 1}: chunks of {documents:,} documents")
-                yield self._rehearsed(
-                    step,
-                    sample,
-                    budget=recommended(held.budget),
-                    documents=documents,
-                    writes=self.asked.sweep,
-                )
+        budget = recommended(held.budget)
+        yield from self._committed(each, budget, mean) if self.asked.sweep else self._encoded(each, budget)
 
-    def _budgets(self, step: int, baseline: int, sample: Mapping[str, Any]) -> Iterator[Point]:
+    def _budgets(self, each: Mapping[str, Any], baseline: int) -> Iterator[Point]:
         """Yield a rehearsal in each budget, until one holds."""
         budget = float(baseline + sizing.LEAST_ROOM + sizing.MIB)
         for _ in range(MOST_BUDGETS):
-            self.asked.say(f"step {step + 1}: a budget of {format_bytes(int(budget))}")
-            point = self._rehearsed(step, sample, budget=int(budget), documents=CHUNKS[0])
+            self._say(each, f"a budget of {format_bytes(int(budget))}")
+            point = self._rehearsed(each, int(budget), CHUNKS[0])
             yield point
             if point.held or not self._has_time():
                 return
             budget = max(budget * LADDER, point.peak)
 
-    def _rehearsed(
-        self, step: int, sample: Mapping[str, Any], *, budget: int, documents: int, writes: bool = False
-    ) -> Point:
-        told = self._part(
-            "rehearsed",
-            step=step,
-            **sample,
-            budget=budget,
-            chunk_documents=documents,
-            writes=writes,
-            writers=self.asked.writers,
+    def _encoded(self, each: Mapping[str, Any], budget: int) -> Iterator[Point]:
+        for documents in CHUNKS:
+            if documents == CHUNKS[0] or self._has_time():
+                self._say(each, f"chunks of {documents:,} documents")
+                yield self._rehearsed(each, budget, documents)
+
+    def _rehearsed(self, each: Mapping[str, Any], budget: int, documents: int) -> Point:
+        return _point(
+            self.part("rehearsed", **each, budget=budget, chunk_documents=documents), budget, documents
         )
-        needs = told.get("needs", 0)
-        peak = max(told.get("peak", 0), needs)
-        return Point(
-            budget=budget,
-            chunk_documents=documents,
-            chunk_bytes=told.get("chunk_bytes", 0),
-            page_bytes=told.get("page_bytes", 0),
-            start=told.get("start", 0),
-            peak=peak,
-            documents=told.get("documents", 0),
-            documents_per_second=steady(told, self.asked.writers) if told.get("seconds") else 0.0,
-            against=SCRATCH if writes else ENCODE_PATH,
-            held=not needs and not told.get("stopped_by") and peak < sizing.STOP * budget,
-        )
+
+    def _committed(self, each: Mapping[str, Any], budget: int, mean: float) -> Iterator[Point]:
+        self._say(each, "chunks of several sizes, committed to a scratch collection")
+        name = scratch.new_name()
+        asked: dict[str, Any] = {"budget": budget, "chunks": CHUNKS, "mean": mean, "scratch": name}
+        try:
+            swept = self.part("swept", **each, **asked)
+        except BaseException:
+            # Whatever has ended it may have kept it from clearing up.
+            with suppress(ChunkmigrateError):
+                self.part("cleared", scratch=name)
+            raise
+        for point in swept["points"]:
+            yield _point(point, budget, point["chunk_documents"], SCRATCH)
 
     def _flamegraph(self) -> None:
         """Measure the first step once more, under memray, and draw what it saw beside the profile."""
@@ -171,52 +196,17 @@ class Profiler:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="chunkmigrate-memray-") as folder:
             seen = str(Path(folder) / "seen.bin")
-            self._part("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
+            self.part("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
             command = [*_MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
             drawn = subprocess.run(command, capture_output=True, check=False)
         if drawn.returncode:
-            message = f"memray could not draw: {_last(drawn.stderr)}."
-            raise ProfileError(message)
+            raise UnmeasuredError(f"memray could not draw{_last(drawn.stderr)}.")
+
+    def _say(self, each: Mapping[str, Any], what: str) -> None:
+        self.asked.say(f"step {each['step'] + 1}: {what}")
 
     def _has_time(self) -> bool:
         return self.clock() - self._began < PROFILE_SECONDS
-
-    def _part(self, part: str, *, under: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-        """Ask a process for one part, ``under`` memray if at all. An error there is an error here."""
-        asked = {
-            "part": part,
-            "uri": self.asked.uri,
-            "database": self.asked.database,
-            "folder": str(self.asked.migration.path.parent),
-            "migration": self.asked.migration.name,
-        }
-        command = [*_MEMRAY, *under, "-c", _PART] if under else [sys.executable, "-c", _PART]
-        try:
-            ended = subprocess.run(
-                command,
-                input=bson.encode(asked | more),
-                capture_output=True,
-                timeout=PART_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            message = f"One part of the profile took over {PART_SECONDS:.0f} s. Nothing was changed."
-            raise ProfileError(message) from error
-        return _told(ended)
-
-
-def steady(told: Mapping[str, Any], writers: int) -> float:
-    """Return the documents a second that a long run would reach, from passes over a few chunks.
-
-    A pass begins with a chunk that is built while nothing is written, and ends with one that is written while
-    nothing is built. In a long run the two go on beside each other, and the slower one sets the pace.
-    """
-    documents, seconds = told["documents"], told["seconds"]
-    if not documents or not told["chunks"]:
-        return 0.0
-    building = (seconds - told["committing"] / told["chunks"] * told["passes"]) / documents
-    committing = told["committing"] / writers / documents
-    return float(1 / max(building, committing, seconds / documents / 4))
 
 
 def recommended(budget: int) -> int:
@@ -231,22 +221,56 @@ def check_memray() -> None:
         raise InvalidSettingError(message)
 
 
+def told(ended: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    """Return what a part answered. Raises the failure it answers with, `UnmeasuredError` where it died."""
+    if ended.returncode:
+        how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit {ended.returncode}"
+        message = f"One part of the profile ended with {how}{_last(ended.stderr)}. No document was changed."
+        raise UnmeasuredError(message)
+    try:
+        answer: dict[str, Any] = bson.decode(ended.stdout)
+    except BSONError as error:
+        message = (
+            "One part of the profile ended without an answer: does the migration's code end the process?"
+        )
+        raise UnmeasuredError(f"{message} No document was changed.") from error
+    if "error" in answer:
+        raise (UsageError if answer["usage"] else ChunkmigrateError)(answer["error"])
+    if "sample" in answer:  # its ends are positions: decoding would lose some types
+        answer["sample"] = bson.decode(ended.stdout, _RAW)["sample"]
+    return answer
+
+
+def _point(taken: Mapping[str, Any], budget: int, documents: int, against: Against = ENCODE_PATH) -> Point:
+    needs = taken["needs"]
+    peak = max(taken.get("peak", 0), needs)
+    return Point(
+        budget=budget,
+        chunk_documents=documents,
+        chunk_bytes=taken.get("chunk_bytes", 0),
+        page_bytes=taken.get("page_bytes", 0),
+        start=taken.get("start", 0),
+        peak=peak,
+        documents=taken.get("documents", 0),
+        documents_per_second=taken.get("pace"),
+        against=against,
+        # A rehearsal may also end because its time is over: what it saw held.
+        held=not needs and taken["stopped_by"] != "memory" and peak < sizing.STOP * budget,
+    )
+
+
+def _mean(measured: Mapping[str, Any]) -> float:
+    """Return the mean bytes that are read of a document of all that match; 0 where that is not known."""
+    size, documents = measured["size"], measured["documents"]
+    return size / documents if size and documents else 0.0
+
+
 def _last(said: bytes) -> str:
-    return said.decode(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
+    """Return the class of the exception that ended a process; its text may quote a document."""
+    last = said.strip().rpartition(b"\n")[2]
+    found = re.match(rb"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Timeout)\b", last)
+    return f" ({found[0].decode()})" if found else ""
 
 
 _MEMRAY = (sys.executable, "-m", "memray")
 _RAW = CodecOptions(document_class=RawBSONDocument)
-
-
-def _told(ended: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    if ended.returncode:
-        how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit {ended.returncode}"
-        message = f"One part of the profile ended with {how}: {_last(ended.stderr)}. Nothing was changed."
-        raise ProfileError(message)
-    told: dict[str, Any] = bson.decode(ended.stdout)
-    if "error" in told:
-        raise (UsageError if told["usage"] else ProfileError)(told["error"])
-    if "stretches" in told:  # their ends are positions: decoding would lose some types
-        told["stretches"] = bson.decode(ended.stdout, _RAW)["stretches"]
-    return told

@@ -7,12 +7,13 @@ is refused with a sentence. Measuring is ``profiler``'s business, and what to ma
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.settings import MAX_WRITERS
 
 if TYPE_CHECKING:
     from chunkmigrate.migration import Migration
@@ -25,67 +26,87 @@ ENCODE_PATH: Against = "encode path"
 SCRATCH: Against = "scratch"
 
 
+# What is larger is no measurement, but a slip of the hand.
+Number: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
+Real: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
+Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+
+
 class Sizes(Struct, frozen=True, kw_only=True):
     """Bytes of many documents, or writes."""
 
-    mean: int
-    median: int
-    p95: int
-    max: int
+    mean: Number
+    median: Number
+    p95: Number
+    max: Number
 
 
 class Line(Struct, frozen=True, kw_only=True):
     """One line of a function, as memory-profiler saw it; ``increment`` and ``memory`` in bytes."""
 
-    number: int
-    text: str
-    hits: int
-    increment: int | None
-    memory: int | None
+    number: Number
+    text: Text
+    hits: Number
+    increment: Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None
+    memory: Number | None
 
 
 class Function(Struct, frozen=True, kw_only=True):
     """One function of the author's, line by line."""
 
-    name: str
-    file: str
+    name: Text
+    file: Text
     lines: tuple[Line, ...]
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """One rehearsal: inside which budget, in chunks of how many documents, and what it took.
+    """One rehearsal: inside which budget, in chunks of how many documents, and what it took, in bytes.
 
     ``held``: it came to its end inside the budget. ``against`` says whether chunks were committed, to a
-    scratch collection, or only encoded.
+    scratch collection, or only encoded; only where they were committed is there a pace.
     """
 
-    budget: int
-    chunk_documents: int
-    chunk_bytes: int
-    page_bytes: int
-    start: int
-    peak: int
-    documents: int
-    documents_per_second: float
+    budget: Number
+    chunk_documents: Number
+    chunk_bytes: Number
+    page_bytes: Number
+    start: Number
+    peak: Number
+    documents: Number
+    documents_per_second: Real | None
     against: Against
     held: bool
+
+
+class Seconds(Struct, frozen=True, kw_only=True):
+    """Seconds a document takes in each stage, one stage after the other."""
+
+    read: Real
+    decode: Real
+    transform: Real
+    encode: Real
+
+    @property
+    def together(self) -> float:
+        """All stages."""
+        return self.read + self.decode + self.transform + self.encode
 
 
 class Step(Struct, frozen=True, kw_only=True):
     """What was measured of one step. ``documents`` match, ``size`` bytes are read of them, where known."""
 
-    step: int
-    namespace: str
-    documents: int | None
-    size: int | None
-    sampled: int
+    step: Number
+    namespace: Text
+    documents: Number | None
+    size: Number | None
+    sampled: Number
     whole: bool
     sizes: Sizes
-    expansion: float
-    writes_per_document: float
+    expansion: Real
+    writes_per_document: Real
     write_bytes: Sizes
-    seconds_per_document: dict[Literal["read", "decode", "transform", "encode"], float]
-    failures: dict[str, int]
+    seconds_per_document: Seconds
+    failures: dict[Text, Number]
     sweep: tuple[Point, ...]
     functions: tuple[Function, ...]
 
@@ -93,20 +114,31 @@ class Step(Struct, frozen=True, kw_only=True):
 class Profile(Struct, frozen=True, kw_only=True):
     """What was measured of one migration. ``baseline`` is what a run starts with, in bytes."""
 
-    format: int
-    migration: str
-    checksum: str
-    version: str
-    at: str
-    writers: int
-    baseline: int
-    seconds: float
+    format: Number
+    migration: Text
+    checksum: Text
+    version: Text
+    at: Text
+    writers: Annotated[int, Meta(ge=1, le=MAX_WRITERS)]
+    baseline: Number
+    seconds: Real
     steps: tuple[Step, ...]
+
+
+class _Header(Struct):
+    """What tells whether the rest can be read at all."""
+
+    format: int
 
 
 def path_of(migration: Migration) -> Path:
     """Return where the profile of a migration is kept: beside the folder of migrations."""
     return migration.path.parent.parent / FOLDER / f"{migration.name}.json"
+
+
+def line(profile: Profile) -> str:
+    """Return a profile as one line of JSON."""
+    return msgspec.json.encode(profile).decode()
 
 
 def save(profile: Profile, path: Path) -> None:
@@ -123,34 +155,40 @@ def save(profile: Profile, path: Path) -> None:
 
 def load(migration: Migration) -> Profile:
     """Read the profile of a migration; `ProfileError` says why it cannot be used, if so."""
-    path = path_of(migration)
-    again = f"Make a new one with `chunkmigrate profile {migration.name}`."
+    path, make = path_of(migration), f"`chunkmigrate profile {migration.name}`"
     try:
-        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+        content = path.read_bytes()
     except FileNotFoundError as error:
-        message = (
-            f"There is no profile of {migration.name}. Make one with `chunkmigrate profile {migration.name}`."
-        )
+        message = f"There is no profile of {migration.name}. Make one with {make}."
         raise ProfileError(message) from error
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         raise ProfileError(message) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path} is no profile: {error}. {again}"
+    try:
+        profile = _decoded(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path} is no profile: {error}. Make a new one with {make}."
         raise ProfileError(message) from error
     if reason := _unusable(profile, migration):
-        raise ProfileError(f"{path} cannot be used: {reason}. {again}")
+        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {make}.")
     return profile
+
+
+def _decoded(content: bytes) -> Profile:
+    """Return what a file says. Of another format only that is read: the rest may be spelled otherwise."""
+    found = msgspec.json.decode(content, type=_Header).format
+    if found != FORMAT:
+        message = f"it has the format {found}, and this version of chunkmigrate reads {FORMAT}"
+        raise msgspec.ValidationError(message)
+    return msgspec.json.decode(content, type=Profile)
 
 
 def _unusable(profile: Profile, migration: Migration) -> str:
     """Return why a profile says nothing about a migration; nothing where it does."""
-    if profile.format != FORMAT:
-        return f"it has the format {profile.format}, and this version of chunkmigrate reads {FORMAT}"
     if profile.migration != migration.name:
         return f"it is a profile of {profile.migration}"
     if profile.checksum != migration.checksum:
         return f"{migration.path.name} has changed since it was made"
-    if profile.baseline < 0 or not profile.steps or any(not step.sweep for step in profile.steps):
-        return "nothing was measured"
+    if not any(step.sweep for step in profile.steps):
+        return "no document matched when it was made, so that nothing was measured"
     return ""

@@ -13,35 +13,14 @@ from pymongo.monitoring import CommandListener
 if TYPE_CHECKING:
     from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
+# The server takes some of them in lower case, too.
 _READING = frozenset(
-    (
-        "abortTransaction",
-        "buildInfo",
-        "collStats",
-        "commitTransaction",
-        "connectionStatus",
-        "count",
-        "dbStats",
-        "distinct",
-        "endSessions",
-        "explain",
-        "find",
-        "getMore",
-        "getParameter",
-        "hello",
-        "hostInfo",
-        "isMaster",
-        "ismaster",
-        "killCursors",
-        "listCollections",
-        "listDatabases",
-        "listIndexes",
-        "ping",
-        "replSetGetStatus",
-        "saslContinue",
-        "saslStart",
-        "serverStatus",
-    )
+    """
+    abortTransaction authenticate buildInfo collStats commitTransaction connectionStatus count currentOp
+    dataSize dbHash dbStats distinct endSessions explain find getDefaultRWConcern getMore getParameter hello
+    hostInfo isMaster killCursors listCollections listCommands listDatabases listIndexes ping refreshSessions
+    replSetGetConfig replSetGetStatus rolesInfo saslContinue saslStart serverStatus startSession usersInfo
+    """.lower().split()
 )
 _WRITING_STAGES = ("$out", "$merge")
 
@@ -75,6 +54,6 @@ class ReadOnly(CommandListener):
 def is_reading(name: str, command: Any) -> bool:
     """Whether a command leaves everything as it is."""
     if name != "aggregate":
-        return name in _READING
+        return name.lower() in _READING
     # The driver shows its listeners what it is about to send as it was given: a stage may be any mapping.
     return not any(stage in _WRITING_STAGES for stages in command.get("pipeline", ()) for stage in stages)

@@ -7,6 +7,7 @@ sample would miss. It reads and chooses; what is done with the documents is othe
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +19,7 @@ from chunkmigrate.raw import key_of
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
@@ -39,8 +40,8 @@ ALIKE = 0.1
 
 # 1.2 GB of documents are measured in a second. What takes longer than this is judged by the sample alone.
 CENSUS_SECONDS = 5.0
-# To find a stretch the server may have to pass over much that does not match.
-STRETCH_SECONDS = 2.0
+# To find a stretch the server may have to pass over much that does not match: so long for one and for all.
+STRETCH_SECONDS, STRETCHES_SECONDS = 2.0, 6.0
 
 
 Weighed: TypeAlias = "tuple[Key, int]"
@@ -52,7 +53,6 @@ class Census:
 
     documents: int
     size: int
-    largest: int
     keys: tuple[Key, ...]
 
 
@@ -75,7 +75,7 @@ class Sample:
         return self.long + self.short + self.large
 
 
-def sample(scan: Scan, size: int = SAMPLE) -> Sample:
+def sample(scan: Scan, size: int = SAMPLE, *, clock: Callable[[], float] = time.monotonic) -> Sample:
     """Choose stretches of about ``size`` documents; of a smaller collection, all of it. Reads only."""
     upto, census = scan.upper_bound(), _census(scan)
     if upto is None:
@@ -85,11 +85,11 @@ def sample(scan: Scan, size: int = SAMPLE) -> Sample:
         return Sample(long=(Segment(None, upto),), short=(), large=(), whole=True, census=census)
     long = max(SHORT, int(size * LONG_SHARE / LONG_COUNT))
     few = max(1, (size - LONG_COUNT * long) // SHORT)
-    large = [_around(scan, key, upto) for key in census.keys] if census else []
+    search = _Search(scan, upto, clock, until=clock() + STRETCHES_SECONDS)
     return Sample(
-        long=tuple(_spread(scan, upto, LONG_COUNT, long)),
-        short=tuple(_spread(scan, upto, few, SHORT)),
-        large=tuple(filter(None, large)),
+        long=tuple(search.spread(LONG_COUNT, long)),
+        short=tuple(search.spread(few, SHORT)),
+        large=tuple(search.around(census.keys if census else ())),
         whole=False,
         census=census,
     )
@@ -110,61 +110,79 @@ def representative(spread: Sequence[Weighed], large: Sequence[Weighed], mean: fl
     return [key for key, _ in chosen]
 
 
-def _spread(scan: Scan, upto: Key, count: int, documents: int) -> Iterator[Segment]:
-    """Yield stretches of so many documents behind random places; none of them overlap."""
-    starts = _starts(scan, count)
-    for start, end in zip(starts, [*starts[1:], upto], strict=True):
-        if found := _stretch(scan, start, end, documents):
-            yield found
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Looks for stretches of a scan, in front of ``upto``, as long as there is time."""
+
+    scan: Scan
+    upto: Key
+    clock: Callable[[], float]
+    until: float
+
+    def spread(self, count: int, documents: int) -> Iterator[Segment]:
+        """Yield stretches of so many documents behind random places; none of them overlap."""
+        starts = _starts(self.scan, count)
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            if found := self._stretch(start, end or self.upto, documents):
+                yield found
+
+    def around(self, keys: Sequence[Key]) -> Iterator[Segment]:
+        """Yield a stretch around each of the documents."""
+        for key in keys:
+            before = self._keys(lambda key=key: self.scan.before(key, BEFORE))  # type: ignore[misc]
+            after = before[-1] if len(before) == BEFORE else None
+            if found := self._stretch(after, self.upto, BEFORE + BEHIND):
+                yield found
+
+    def _stretch(self, after: Key | None, upto: Key, documents: int) -> Segment | None:
+        """Return so many documents behind ``after`` and in front of ``upto``; None if none match."""
+        keys = self._keys(lambda: self.scan.keys(after, upto, documents))
+        return Segment(after, keys[-1]) if keys else None
+
+    def _keys(self, find: Callable[[], list[Key]]) -> list[Key]:
+        """Return what is found; nothing where that takes too long."""
+        if self.clock() >= self.until:
+            return []
+        try:
+            with pymongo.timeout(STRETCH_SECONDS):
+                return find()
+        except PyMongoError:
+            return []
 
 
-def _starts(scan: Scan, count: int) -> list[Key]:
-    """Return the ``_id``s of documents at random, in the order of the index. They need not match."""
+def _starts(scan: Scan, count: int) -> list[Key | None]:
+    """Return the ``_id``s of documents at random, in the order of the index. They need not match.
+
+    Where that takes too long, which it does if every document has to be looked at, it is the beginning.
+    """
     stages: list[Mapping[str, Any]] = [
         {"$sample": {"size": count}},
         {"$project": {"_id": 1}},
         {"$sort": {"_id": 1}},
     ]
-    return [*dict.fromkeys(_keys(scan, stages, CENSUS_SECONDS))]
-
-
-def _stretch(scan: Scan, after: Key | None, upto: Key, documents: int) -> Segment | None:
-    """Return a stretch of so many documents behind ``after``, in front of ``upto``; None where none match."""
     try:
-        with pymongo.timeout(STRETCH_SECONDS):
-            keys = scan.keys(after, upto, documents)
+        return [*dict.fromkeys(key_of(found.raw) for found in _asked(scan, stages))] or [None]
     except PyMongoError:
-        return None
-    return Segment(after, keys[-1]) if keys else None
-
-
-def _around(scan: Scan, key: Key, upto: Key) -> Segment | None:
-    try:
-        with pymongo.timeout(STRETCH_SECONDS):
-            before = scan.before(key, BEFORE)
-    except PyMongoError:
-        return None
-    after = before[-1] if len(before) == BEFORE else None
-    return _stretch(scan, after, upto, BEFORE + BEHIND)
+        return [None]
 
 
 def _census(scan: Scan) -> Census | None:
     """Ask the server for the sizes of all documents, as they are read; None where that takes too long."""
-    sized: list[Mapping[str, Any]] = [{"$project": {"size": {"$bsonSize": scan.measured}}}]
-    if scan.filter:
-        sized = [{"$match": scan.filter}, *sized]
-    sums = {"documents": {"$sum": 1}, "size": {"$sum": "$size"}, "largest": {"$max": "$size"}}
-    largest: list[Mapping[str, Any]] = [{"$sort": {"size": -1}}, {"$limit": LARGEST}]
+    matching: list[Mapping[str, Any]] = [{"$match": scan.filter}] if scan.filter else []
+    sized = {"$project": {"size": {"$bsonSize": scan.measured}}}
+    sums = {"_id": None, "documents": {"$sum": 1}, "size": {"$sum": "$size"}}
+    largest = [{"$sort": {"size": -1}}, {"$limit": LARGEST}, {"$project": {"_id": 1}}]
     try:
-        with pymongo.timeout(CENSUS_SECONDS):
-            found = next(scan.collection.aggregate([*sized, {"$group": {"_id": None, **sums}}]), None)
-        keys = _keys(scan, [*sized, *largest], CENSUS_SECONDS) if found else []
+        [found] = _asked(
+            scan, [*matching, sized, {"$facet": {"sums": [{"$group": sums}], "largest": largest}}]
+        )
     except PyMongoError:
         return None
-    found = found or dict.fromkeys(sums, 0)
-    return Census(**{name: found[name] for name in sums}, keys=tuple(keys))
+    [total] = found["sums"] or [{"documents": 0, "size": 0}]
+    keys = tuple(key_of(document.raw) for document in found["largest"])
+    return Census(documents=total["documents"], size=total["size"], keys=keys)
 
 
-def _keys(scan: Scan, stages: Sequence[Mapping[str, Any]], seconds: float) -> list[Key]:
-    with pymongo.timeout(seconds):
-        return [key_of(found.raw) for found in scan.collection.with_options(RAW).aggregate([*stages])]
+def _asked(scan: Scan, stages: Sequence[Mapping[str, Any]]) -> list[Any]:
+    with pymongo.timeout(CENSUS_SECONDS):
+        return [*scan.collection.with_options(RAW).aggregate([*stages])]

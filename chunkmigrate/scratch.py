@@ -18,10 +18,11 @@ from chunkmigrate.raw import enclosed
 from chunkmigrate.settings import MAX_WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
+    from pymongo.database import Database
 
     from chunkmigrate.chunks import Chunk
     from chunkmigrate.raw import Key
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 PREFIX = "chunkmigrate_scratch_"
 
-# An index's own options, without what names it.
-_NOT_OPTIONS = ("v", "key", "ns", "background")
+# What an index says of itself and a copy has not: where it is, and when its documents expire.
+_NOT_COPIED = ("ns", "expireAfterSeconds")
 
 
 @dataclass(slots=True)
@@ -47,10 +48,8 @@ class Scratch:
         source, target = self.scan.collection, self._place(self.scan.namespace)
         chosen = RawBSONDocument(enclosed(b"\x03_id\0" + enclosed(b"\x04$in\0" + _array(keys))))
         source.aggregate([{"$match": chosen}, {"$out": target}])
-        for name, index in source.index_information().items():
-            if name != "_id_":
-                options = {option: value for option, value in index.items() if option not in _NOT_OPTIONS}
-                self._collection(target).create_index(index["key"], name=name, **options)
+        if indexes := [*map(_index, filter(_is_secondary, source.list_indexes()))]:
+            source.database.command("createIndexes", target, indexes=indexes)
         # Made before, for a collection that two transactions make at once lets only one of them pass.
         self._collection(self.name).insert_many({"_id": slot} for slot in range(MAX_WRITERS))
         # What the server has still to do for the copies is none of what their migration takes.
@@ -72,11 +71,11 @@ class Scratch:
         state = {"through": chunk.through.document() if chunk.through else None, "number": chunk.number}
         self._collection(self.name).update_one({"_id": slot}, {"$set": state}, session=session)
 
-    def send(self, database: str, command: dict[str, Any], session: ClientSession | None) -> dict[str, Any]:
-        """Send a command, to the collection that stands for the one it names."""
+    def send(self, database: str, command: dict[str, Any], **how: Any) -> Any:
+        """Send a command, to the collection that stands for the one it names; ``how`` is the driver's."""
         kind = next(iter(command))
         place = self._place(f"{database}.{command[kind]}")
-        return self.scan.collection.database.command({**command, kind: place}, session=session)
+        return self.scan.collection.database.command({**command, kind: place}, **how)
 
     @property
     def copies(self) -> Collection[Any]:
@@ -98,19 +97,38 @@ class _Redirected:
     scratch: Scratch
     database: str
 
-    def command(self, command: dict[str, Any], *, session: ClientSession | None) -> dict[str, Any]:
-        return self.scratch.send(self.database, command, session)
+    def command(self, command: dict[str, Any], **how: Any) -> Any:
+        return self.scratch.send(self.database, command, **how)
 
 
 @contextmanager
-def scratch(scan: Scan) -> Iterator[Scratch]:
-    """Yield a place for copies, in the database of ``scan``; at the end nothing is left of it."""
-    made = Scratch(scan, f"{PREFIX}{uuid4().hex[:12]}")
+def scratch(scan: Scan, name: str) -> Iterator[Scratch]:
+    """Yield a place for copies called ``name``, in the database of ``scan``; at the end nothing is left."""
+    made = Scratch(scan, name)
     try:
         yield made
     finally:
         with suppress(PyMongoError):
             made.clear()
+
+
+def new_name() -> str:
+    """Return a name that no other place has."""
+    return f"{PREFIX}{uuid4().hex[:12]}"
+
+
+def drop(database: Database[Any], name: str) -> None:
+    """Drop what is left of a place whose process was killed."""
+    for left in database.list_collection_names(filter={"name": {"$regex": f"^{name}"}}):
+        database.drop_collection(left)
+
+
+def _is_secondary(index: Mapping[str, Any]) -> bool:
+    return index["name"] != "_id_" and not index.get("clustered")
+
+
+def _index(index: Mapping[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in index.items() if option not in _NOT_COPIED}
 
 
 def _array(keys: Sequence[Key]) -> bytes:

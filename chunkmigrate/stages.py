@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +38,12 @@ TOGETHER = 100
 
 @dataclass(slots=True)
 class Stages:
-    """What was measured. ``weights`` are the bytes of documents as read, ``statements`` of writes encoded."""
+    """What was measured. ``weights`` are the bytes of documents as read, ``statements`` of writes encoded.
+
+    ``pages`` are how many documents each page had, and the seconds it took; ``failures`` count by class.
+    """
 
     clock: Callable[[], float] = time.perf_counter
-    read: float = 0.0
     decode: float = 0.0
     transform: float = 0.0
     encode: float = 0.0
@@ -47,8 +51,7 @@ class Stages:
     statements: list[int] = field(default_factory=list)
     expansions: list[float] = field(default_factory=list)
     failures: dict[str, int] = field(default_factory=dict)
-    longest: int = 0
-    in_pages: int = 0
+    pages: list[tuple[int, float]] = field(default_factory=list)
     _began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,8 +72,8 @@ class Stages:
     def seconds(self) -> dict[str, float]:
         """Return the seconds a document takes in each stage."""
         stages = {"decode": self.decode, "transform": self.transform, "encode": self.encode}
-        read = {"read": self.read / max(1, self.in_pages)}
-        return read | {name: seconds / max(1, self.documents) for name, seconds in stages.items()}
+        each = {name: seconds / max(1, self.documents) for name, seconds in stages.items()}
+        return {"read": self._read()} | each
 
     def sizes(self) -> dict[str, int]:
         """Return mean, median, 95th percentile and maximum of the bytes of a document as it is read."""
@@ -80,49 +83,55 @@ class Stages:
         """Return how many bytes a document takes as objects for each byte of BSON, at the median."""
         return median(self.expansions) if self.expansions else 0.0
 
+    def _read(self) -> float:
+        """Return the seconds a document takes to be read, at the median of pages like those of a run.
+
+        A short page, of a short stretch, says nothing of them; nor does one that a busy server was late with.
+        """
+        longest = max((documents for documents, _ in self.pages), default=0)
+        paces = [seconds / documents for documents, seconds in self.pages if 2 * documents >= longest]
+        return median(paces) if paces else 0.0
+
     def _pages(self, backfill: Backfill, stretch: Segment) -> Iterator[Page]:
         reader, after = PageReader(backfill.scan, stretch.upto), stretch.after
-        while self.clock() - self._began < STAGE_SECONDS:
+        while self._has_time():
             started = self.clock()
             page = reader.read(after, sizing.MAX_PAGE_BYTES, measured=not self.weights)
             if not page:
                 return
-            self._timed(page, self.clock() - started)
+            self.pages.append((len(page), self.clock() - started))
             after = page.through
             yield page
 
-    def _timed(self, page: Page, seconds: float) -> None:
-        """Note how long a page took. A short one, of a short stretch, says nothing of those in a run."""
-        if len(page) >= 2 * self.longest:
-            self.read, self.in_pages = 0.0, 0
-        if 2 * len(page) >= self.longest:
-            self.read += seconds
-            self.in_pages += len(page)
-        self.longest = max(self.longest, len(page))
+    def _has_time(self) -> bool:
+        return self.clock() - self._began < STAGE_SECONDS
 
     def _page(self, backfill: Backfill, page: Page) -> None:
-        self.weights += map(len, page)
         documents = self._decoded(backfill, page)
         if backfill.transform:
             for document in documents:
-                self._transformed(backfill, lambda one=document: backfill.transform(one))  # type: ignore[misc]
+                self._transformed(backfill, partial(backfill.transform, document))
                 del document
             return
-        group = list(documents)
-        for start in range(0, len(group), TOGETHER):
-            together = group[start : start + TOGETHER]
-            self._transformed(backfill, lambda some=together: backfill.each_chunk(some))  # type: ignore[misc]
+        together: Any = backfill.each_chunk
+        while group := list(islice(documents, TOGETHER)):
+            self._transformed(backfill, partial(together, group))
 
     def _decoded(self, backfill: Backfill, page: Page) -> Iterator[Any]:
+        """Yield the documents of a page that are BSON, as long as there is time: a transform may be slow."""
         options = backfill.scan.collection.codec_options
         documents = page.decoded(options)
         for index in range(len(page)):
+            if not self._has_time():
+                return
+            self.weights.append(len(page.document(index)))
             started = self.clock()
             try:
-                document = next(documents, None)
+                document = next(documents)
             except UndecodableError as error:
                 self._failed(error)
-                return
+                documents = page.decoded(options, index + 1)
+                continue
             self.decode += self.clock() - started
             if len(self.expansions) < EXPANDED:
                 self.expansions.append(size_of(document) / len(page.document(index)))
@@ -166,7 +175,7 @@ def summary(sizes: Sequence[int]) -> dict[str, int]:
 
 
 def size_of(value: Any) -> int:
-    """Return the bytes of a value and of all it holds, counted once each place they stand in."""
+    """Return the bytes of a value and of what lies in it, once for each place it stands in."""
     size = sys.getsizeof(value)
     if isinstance(value, dict):
         return size + sum(size_of(key) + size_of(held) for key, held in value.items())

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chunkmigrate.profiles import SCRATCH
 from chunkmigrate.units import format_bytes, format_duration, quantity
 
 if TYPE_CHECKING:
@@ -83,7 +82,10 @@ def _facts(step: Step) -> Iterator[tuple[str, str]]:
     yield "a document, as read", ", ".join(f"{format_bytes(size)} {which}" for size, which in read)
     yield "as objects", f"{step.expansion:.1f} times that"
     yield "writes", f"{step.writes_per_document:.2f} a document, {format_bytes(writes.mean)} each"
-    stages = (f"{name} {seconds * 1e6:,.0f} µs" for name, seconds in step.seconds_per_document.items())
+    taken = step.seconds_per_document
+    stages = (
+        f"{name} {getattr(taken, name) * 1e6:,.0f} µs" for name in ("read", "decode", "transform", "encode")
+    )
     yield "a document takes", ", ".join(stages)
     for kind, count in step.failures.items():
         yield "failed", f"{count:,} with {kind}"
@@ -94,17 +96,17 @@ def _sweep(points: tuple[Point, ...]) -> Table:
     for column in table.columns:
         column.justify = "right"
     for point in points:
-        speed = f"{point.documents_per_second:,.0f}" if point.against == SCRATCH else "-"
+        speed = "-" if point.documents_per_second is None else f"{point.documents_per_second:,.0f}"
         peak = format_bytes(point.peak) if point.held else _NOT_HELD
         table.add_row(format_bytes(point.budget), f"{point.chunk_documents:,}", peak, speed)
     return table
 
 
 def _lines(function: Function) -> Table:
-    title = f"{function.name}, {Path(function.file).name}"
-    table = Table("line", "times", "memory", "", title=escape(title), title_justify="left")
+    table = Table("line", "times", "added", expand=True)
+    table.add_column(escape(f"{function.name}, {Path(function.file).name}"), no_wrap=True, ratio=1)
     growing = sorted(function.lines, key=lambda line: line.increment or 0, reverse=True)[:SHOWN_LINES]
     for line in sorted(growing, key=lambda line: line.number):
-        memory = "" if line.increment is None else format_bytes(max(0, line.increment))
-        table.add_row(str(line.number), f"{line.hits:,}" if line.hits else "", memory, escape(line.text))
+        added = "" if line.increment is None else format_bytes(max(0, line.increment))
+        table.add_row(str(line.number), f"{line.hits:,}" if line.hits else "", added, escape(line.text))
     return table

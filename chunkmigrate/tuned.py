@@ -6,6 +6,7 @@ Read by every run, so it needs nothing but the standard library. How it is settl
 from __future__ import annotations
 
 import json
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,9 @@ def load(migration: Migration) -> tuple[Tuned | None, str]:
 def _number(path: Path, migration: Migration, content: dict[str, Any], name: str) -> int:
     value = content.get(name)
     if type(value) is not int or not 1 <= value <= _LARGEST[name]:
-        raise _broken(path, migration, f"{name} is {value!r}, and not a number from 1 to {_LARGEST[name]:,}")
+        raise _broken(
+            path, migration, f"{name} is {reprlib.repr(value)}, and no number from 1 to {_LARGEST[name]:,}"
+        )
     return value
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from chunkmigrate import sizing
 from chunkmigrate.errors import ProfileError
-from chunkmigrate.profiles import SCRATCH
+from chunkmigrate.settings import WRITERS
 from chunkmigrate.sizing import MIB
 from chunkmigrate.tuned import Tuned
 from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from chunkmigrate.profiles import Point, Profile, Step
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SPARE = 0.15
 
 # Of chunk sizes about as fast, the smallest: it holds locks for a shorter time, and a kill loses less of it.
-ABOUT_AS_FAST = 0.05
+# One size differs by as much from one profile to the next.
+ABOUT_AS_FAST = 0.1
 
 # How far a run may be off the speed of its rehearsal: a machine's speed drifts by a factor within minutes.
 FASTER, SLOWER = 1.25, 0.75
@@ -62,16 +63,16 @@ class Tuning:
 
 
 def tune(profile: Profile | None, runs: Sequence[PastRun]) -> Tuning:
-    """Return what the evidence says. Raises `ProfileError` where there is none."""
+    """Return what the evidence says; ``runs`` are oldest first. Raises `ProfileError` where there is none."""
     finished = [run for run in runs if run.applied and run.peak]
     if profile is None and not finished:
         message = "There is neither a profile nor a finished run to tune from. Make a profile first."
         raise ProfileError(message)
+    steps = profile.steps if profile else ()
     memory, why = _memory(profile, finished)
-    chunk, chosen = _chunks(profile)
-    room = sizing.headroom(_start(profile, finished), memory)
-    writers = profile.writers if profile else 2
-    top = sizing.ceiling(room, writers)
+    chunk, chosen = _chunks(steps)
+    writers = profile.writers if profile else WRITERS
+    top = sizing.ceiling(sizing.headroom(_start(profile, finished), memory), writers)
     tuned = Tuned(
         memory=memory,
         chunk_bytes=top.chunk_bytes,
@@ -79,9 +80,11 @@ def tune(profile: Profile | None, runs: Sequence[PastRun]) -> Tuning:
         chunk_documents=chunk,
         writers=writers,
     )
-    sentences = (*why, *chosen, *_deaths(profile, runs, memory, chunk))
     return Tuning(
-        tuned=tuned, why=sentences, peak=_peak(profile, finished), seconds=_seconds(profile, finished)
+        tuned=tuned,
+        why=(why, *chosen, *_deaths(runs, memory, chunk), *_gaps(steps)),
+        peak=_peak(steps, finished),
+        seconds=_seconds(steps, finished),
     )
 
 
@@ -101,22 +104,32 @@ def rehearsed(step: Step) -> list[Point]:
     return [point for point in step.sweep if point.held and smallest and point is not smallest]
 
 
-def _memory(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, list[str]]:
+def span(documents: int, seconds: float, writes: float) -> tuple[float, float]:
+    """Return from least to most how long ``documents`` take, where no commit was measured.
+
+    ``seconds`` is what this process needs for one of them, and so the least; at the most the server's share
+    comes on top. ``writes`` is how many each has.
+    """
+    least = documents * seconds
+    return least, least + documents * max(1.0, writes) * SERVER_SECONDS / SLOWER
+
+
+def _memory(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, str]:
     """Return the memory to ask for, and why. What runs took outweighs a sample, but for what did not hold."""
     sampled = None if profile is None else _sampled(profile, finished=bool(finished))
     if not finished and profile and sampled:
         own = format_bytes(profile.baseline)
         memory = rounded((1 + SPARE) * sampled)
         why = f"Memory: the sample held in {format_bytes(sampled)}, of which {own} are the process itself"
-        return memory, [f"{why}; +15 %, rounded: {quantity(memory)}."]
+        return memory, f"{why}; +15 %, rounded: {quantity(memory)}."
     peak = max(run.peak for run in finished)
     least = max(run.start for run in finished) + sizing.LEAST_ROOM
     memory = rounded(max((1 + SPARE) * peak, least, sampled or 0))
     runs = f"{len(finished)} run" + ("s" if len(finished) > 1 else "")
-    held = f", and no less than the {format_bytes(sampled)} the sample held in" if sampled else ""
-    return memory, [
-        f"Memory: peak {format_bytes(peak)} over {runs}, +15 %{held}, rounded: {quantity(memory)}."
-    ]
+    why = f"Memory: peak {format_bytes(peak)} over {runs}, +15 %"
+    if memory > rounded((1 + SPARE) * peak):
+        why += f", and no less than the {format_bytes(max(least, sampled or 0))} that a run needs to work in"
+    return memory, f"{why}, rounded: {quantity(memory)}."
 
 
 def _sampled(profile: Profile, *, finished: bool) -> int | None:
@@ -131,30 +144,57 @@ def _sampled(profile: Profile, *, finished: bool) -> int | None:
     raise ProfileError(message)
 
 
-def _chunks(profile: Profile | None) -> tuple[int, list[str]]:
-    """Return how many documents a chunk should have at most."""
-    points = [point for step in (profile.steps if profile else ()) for point in rehearsed(step)]
-    speeds = {
-        point.chunk_documents: point.documents_per_second for point in points if point.against == SCRATCH
-    }
-    if not speeds:
+def _chunks(steps: Sequence[Step]) -> tuple[int, list[str]]:
+    """Return how many documents a chunk should have at most: of all steps, which have one size together."""
+    paces = [pace for step in steps if (pace := _paces(step))]
+    sizes = set(paces[0]).intersection(*paces) if paces else set()
+    if not sizes:
         return sizing.MAX_CHUNK_DOCUMENTS, []
-    fastest = max(speeds.values())
-    chosen = min(size for size, speed in speeds.items() if speed >= (1 - ABOUT_AS_FAST) * fastest)
-    why = f"Chunks: of {chosen:,} documents {speeds[chosen]:,.0f}/s were committed to a scratch collection"
+    weights = [step.documents or step.sampled for step in steps if _paces(step)]
+    together = {
+        size: sum(weights) / sum(weight / pace[size] for weight, pace in zip(weights, paces, strict=True))
+        for size in sizes
+    }
+    fastest = max(together.values())
+    chosen = min(size for size, pace in together.items() if pace >= (1 - ABOUT_AS_FAST) * fastest)
+    why = f"Chunks: of {chosen:,} documents {together[chosen]:,.0f}/s were committed to a scratch collection"
     return chosen, [f"{why}; the fastest were {fastest:,.0f}/s."]
 
 
-def _deaths(profile: Profile | None, runs: Sequence[PastRun], memory: int, chunk: int) -> list[str]:
+def _paces(step: Step) -> dict[int, float]:
+    """Return the documents a second of each chunk size, where chunks were committed."""
+    return {
+        point.chunk_documents: point.documents_per_second
+        for point in rehearsed(step)
+        if point.documents_per_second
+    }
+
+
+def _deaths(runs: Sequence[PastRun], memory: int, chunk: int) -> list[str]:
     """Say of the last run, if it was killed, what would have been enough."""
     if not runs or not runs[-1].died:
         return []
     last = runs[-1]
-    at = f"The last run was killed with {format_bytes(last.used)} of {format_bytes(last.budget)} in use"
-    if profile and memory <= last.budget:
-        fewer = f"Chunks of {max(1, chunk // sizing.AFTER_DEATH):,} documents suffice: the next run starts so"
-        return [f"{at}, and the sample held in less: more memory is not needed. {fewer}."]
-    return [f"{at}; {quantity(memory)} would have been enough. Smaller chunks alone would not."]
+    used = f"{format_bytes(last.used)} of {format_bytes(last.budget)}" if last.used else "its memory unknown"
+    said = f"The last run was killed with {used} in use" if last.used else f"The last run was killed, {used}"
+    if memory > last.budget:
+        return [f"{said}; {quantity(memory)} would have been enough. Smaller chunks alone would not."]
+    fewer = (
+        f"the next run starts with chunks of {max(1, chunk // sizing.AFTER_DEATH):,} documents, and suffices"
+    )
+    return [f"{said}, and {quantity(memory)} is enough: more memory is not needed; {fewer}."]
+
+
+def _gaps(steps: Sequence[Step]) -> Iterator[str]:
+    """Say what the profile does not know."""
+    for step in steps:
+        failed = sum(step.failures.values())
+        if not step.sampled:
+            what = "If it reads what an earlier step writes, profile it once that has run."
+            yield f"Step {step.step + 1} was not measured: no document matched. {what}"
+        elif failed:
+            share = f"{failed:,} of {step.sampled:,} sampled documents failed"
+            yield f"Step {step.step + 1}: {share} ({', '.join(step.failures)}); correct the migration first."
 
 
 def _start(profile: Profile | None, finished: Sequence[PastRun]) -> int:
@@ -162,19 +202,19 @@ def _start(profile: Profile | None, finished: Sequence[PastRun]) -> int:
     return max((*starts, profile.baseline)) if profile else max(starts)
 
 
-def _peak(profile: Profile | None, finished: Sequence[PastRun]) -> int | None:
-    if profile:
-        return max((point.peak for step in profile.steps for point in rehearsed(step)), default=None)
-    return max(run.peak for run in finished)
+def _peak(steps: Sequence[Step], finished: Sequence[PastRun]) -> int | None:
+    if finished:
+        return max(run.peak for run in finished)
+    return max((point.peak for step in steps for point in rehearsed(step)), default=None)
 
 
-def _seconds(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[float, float] | None:
-    if profile is None:
-        pace = [run.seconds / run.read for run in finished if run.read]
-        read = max(run.read for run in finished)
-        return (min(pace) * read, max(pace) * read) if pace else None
-    spans = [_span(step) for step in profile.steps]
-    if None in spans:
+def _seconds(steps: Sequence[Step], finished: Sequence[PastRun]) -> tuple[float, float] | None:
+    """Return from least to most how long a run takes: at the pace of past ones, or else of the sample."""
+    if paces := [run.seconds / run.read for run in finished if run.read]:
+        read = sum(step.documents or 0 for step in steps) or max(run.read for run in finished)
+        return min(paces) * read / FASTER, max(paces) * read / SLOWER
+    spans = [_span(step) for step in steps]
+    if not spans or None in spans:
         return None
     return sum(span[0] for span in spans if span), sum(span[1] for span in spans if span)
 
@@ -183,18 +223,7 @@ def _span(step: Step) -> tuple[float, float] | None:
     """Return from least to most how long a step takes."""
     if step.documents is None:
         return None
-    measured = [point.documents_per_second for point in rehearsed(step) if point.against == SCRATCH]
-    if fastest := max(measured, default=0.0):
+    if fastest := max(_paces(step).values(), default=0.0):
         seconds = step.documents / fastest
         return seconds / FASTER, seconds / SLOWER
-    return span(step.documents, sum(step.seconds_per_document.values()), step.writes_per_document)
-
-
-def span(documents: int, seconds: float, writes: float) -> tuple[float, float]:
-    """Return from least to most how long ``documents`` take, where no commit was measured.
-
-    ``seconds`` is what this process needs for one of them, and so the least; at the most the server's share
-    comes on top. ``writes`` is how many each has.
-    """
-    least = documents * seconds
-    return least, least + documents * max(1.0, writes) * SERVER_SECONDS / SLOWER
+    return span(step.documents, step.seconds_per_document.together, step.writes_per_document)

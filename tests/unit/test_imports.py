@@ -139,6 +139,7 @@ def test_acyclic() -> None:
                 "unchanged",
                 "runner",
                 "contents",
+                "profile_part",
                 "sampling",
                 "scratch",
             }
