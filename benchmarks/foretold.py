@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks import kernel, stage
 from benchmarks.way import MIGRATIONS, WRITERS
 from chunkmigrate.migration import discover, find
-from chunkmigrate.profiler import Asked, Profiler
+from chunkmigrate.profiler import Asked, profiler_of
 from chunkmigrate.tuning import tune
 from chunkmigrate.units import MI
 
@@ -76,7 +76,7 @@ def foretold(target: Target, result: Result, limits: Limiter, *, runs: int, bise
         memray=False,
         say=lambda _: None,
     )
-    profile = Profiler(asked).profile()
+    profile = profiler_of(asked).profile()
     tuning = tune(profile, [])
     request = tuning.tuned.memory
     confined = [kernel.confined(target, result, limits, request) for _ in range(runs)]

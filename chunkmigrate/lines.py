@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.backfill import writes_of
-from chunkmigrate.memory import process_rss
+from chunkmigrate.memory import process_rss, trim
 from chunkmigrate.units import MI
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def profiled(
     from memory_profiler import LineProfiler
 
     transform: Any = backfill.transform or backfill.each_chunk
+    trim()  # what lies free would be used first, and hide what a line takes
     rss, until = process_rss()(), clock() + seconds
     # One for each function: it takes the line that ran before, in whichever function, for one of the same.
     profilers = [(function, LineProfiler()) for function in _own_functions(transform)]

@@ -109,6 +109,7 @@ def _counted(steps: Sequence[Backfill], _asked: Mapping[str, Any]) -> dict[str, 
 
 def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sample, what it says of the documents, and the author's functions line by line."""
+    return_large_buffers()
     backfill, stages = steps[asked["step"]], Stages()
     chosen = sample(backfill.scan, asked["size"])
     spread, census = chosen.long + chosen.short, chosen.census

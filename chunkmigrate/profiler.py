@@ -8,9 +8,7 @@ of a profile is ``tuning``'s business.
 from __future__ import annotations
 
 import math
-import re
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import bson
 import msgspec
-from bson.codec_options import CodecOptions
-from bson.errors import BSONError
-from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import profiles, scratch, sizing
 from chunkmigrate.errors import (
@@ -33,22 +27,16 @@ from chunkmigrate.errors import (
     InvalidSettingError,
     ProfileError,
     UnmeasuredError,
-    UsageError,
 )
+from chunkmigrate.parts import MEMRAY, Processes, last_class
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
 from chunkmigrate.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from chunkmigrate.migration import Migration
     from chunkmigrate.profiles import Against
-
-# Starts the way a run does, with what a run has imported: its memory before the first document is a run's.
-_PART = "import chunkmigrate.cli, chunkmigrate.profile_part as part; part.main()"
-
-# A part ends by itself in seconds; one that does not hangs, in the author's code for one.
-PART_SECONDS = 120.0
 
 # So long a profile may take; what is not measured by then is left out, but for the first of each kind.
 PROFILE_SECONDS = 30.0
@@ -77,10 +65,10 @@ class Asked:
 
 @dataclass(slots=True)
 class Profiler:
-    """Makes one profile. A part that takes longer than ``part_seconds`` hangs."""
+    """Makes one profile. ``ask`` answers what is asked of one part, given its name and more."""
 
     asked: Asked
-    part_seconds: float = PART_SECONDS
+    ask: Callable[..., dict[str, Any]]
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
 
@@ -89,7 +77,7 @@ class Profiler:
 
     def profile(self) -> Profile:
         """Measure everything. Raises `ChunkmigrateError` for what cannot be measured."""
-        counted = self.part("counted")
+        counted = self.ask("counted")
         if not counted["steps"]:
             name = self.asked.migration.name
             raise ProfileError(f"upgrade(db) of {name} returns no Backfill: there is nothing to profile.")
@@ -108,34 +96,9 @@ class Profiler:
             steps=tuple(steps),
         )
 
-    def part(self, part: str, *, under: Sequence[str] = (), **more: Any) -> dict[str, Any]:
-        """Ask a process for one part, ``under`` memray if at all. An error there is an error here."""
-        asked = {
-            "part": part,
-            "uri": self.asked.uri,
-            "database": self.asked.database,
-            "folder": str(self.asked.migration.path.parent),
-            "migration": self.asked.migration.name,
-            "writers": self.asked.writers,
-        }
-        command = [*_MEMRAY, *under, "-c", _PART] if under else [sys.executable, "-c", _PART]
-        try:
-            ended = subprocess.run(
-                command,
-                input=bson.encode(asked | more),
-                capture_output=True,
-                timeout=self.part_seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            message = f"One part of the profile took over {self.part_seconds:.0f} s"
-            hint = "does the migration's code hang? No document was changed."
-            raise UnmeasuredError(f"{message}: {hint}") from error
-        return told(ended)
-
     def _step(self, number: int, baseline: int) -> profiles.Step:
         self.asked.say(f"step {number + 1}: sizes, stages and lines of {self.asked.sample:,} documents")
-        measured = self.part("measured", step=number, size=self.asked.sample)
+        measured = self.ask("measured", step=number, size=self.asked.sample)
         writes, sampled = measured.pop("writes"), measured["sampled"]
         each = {"step": number, "sample": measured.pop("sample")}
         sweep = [*self._sweep(each, baseline, _mean(measured))] if sampled else []
@@ -172,7 +135,7 @@ class Profiler:
 
     def _rehearsed(self, each: Mapping[str, Any], budget: int, documents: int) -> Point:
         return _point(
-            self.part("rehearsed", **each, budget=budget, chunk_documents=documents), budget, documents
+            self.ask("rehearsed", **each, budget=budget, chunk_documents=documents), budget, documents
         )
 
     def _committed(self, each: Mapping[str, Any], budget: int, mean: float) -> Iterator[Point]:
@@ -180,11 +143,11 @@ class Profiler:
         name = scratch.new_name()
         asked: dict[str, Any] = {"budget": budget, "chunks": CHUNKS, "mean": mean, "scratch": name}
         try:
-            swept = self.part("swept", **each, **asked)
+            swept = self.ask("swept", **each, **asked)
         except BaseException:
             # Whatever has ended it may have kept it from clearing up.
             with suppress(ChunkmigrateError):
-                self.part("cleared", scratch=name)
+                self.ask("cleared", scratch=name)
             raise
         for point in swept["points"]:
             yield _point(point, budget, point["chunk_documents"], SCRATCH)
@@ -196,17 +159,27 @@ class Profiler:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="chunkmigrate-memray-") as folder:
             seen = str(Path(folder) / "seen.bin")
-            self.part("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
-            command = [*_MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
+            self.ask("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
+            command = [*MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
             drawn = subprocess.run(command, capture_output=True, check=False)
         if drawn.returncode:
-            raise UnmeasuredError(f"memray could not draw{_last(drawn.stderr)}.")
+            raise UnmeasuredError(
+                f"memray could not draw{last_class(drawn.stderr)}. No document was changed."
+            )
 
     def _say(self, each: Mapping[str, Any], what: str) -> None:
         self.asked.say(f"step {each['step'] + 1}: {what}")
 
     def _has_time(self) -> bool:
         return self.clock() - self._began < PROFILE_SECONDS
+
+
+def profiler_of(asked: Asked) -> Profiler:
+    """Return the profiler whose parts are processes."""
+    processes = Processes(
+        migration=asked.migration, uri=asked.uri, database=asked.database, writers=asked.writers
+    )
+    return Profiler(asked, processes)
 
 
 def recommended(budget: int) -> int:
@@ -219,26 +192,6 @@ def check_memray() -> None:
     if find_spec("memray") is None:
         message = "--memray needs memray, which is not installed: pip install memray."
         raise InvalidSettingError(message)
-
-
-def told(ended: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    """Return what a part answered. Raises the failure it answers with, `UnmeasuredError` where it died."""
-    if ended.returncode:
-        how = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit {ended.returncode}"
-        message = f"One part of the profile ended with {how}{_last(ended.stderr)}. No document was changed."
-        raise UnmeasuredError(message)
-    try:
-        answer: dict[str, Any] = bson.decode(ended.stdout)
-    except BSONError as error:
-        message = (
-            "One part of the profile ended without an answer: does the migration's code end the process?"
-        )
-        raise UnmeasuredError(f"{message} No document was changed.") from error
-    if "error" in answer:
-        raise (UsageError if answer["usage"] else ChunkmigrateError)(answer["error"])
-    if "sample" in answer:  # its ends are positions: decoding would lose some types
-        answer["sample"] = bson.decode(ended.stdout, _RAW)["sample"]
-    return answer
 
 
 def _point(taken: Mapping[str, Any], budget: int, documents: int, against: Against = ENCODE_PATH) -> Point:
@@ -263,14 +216,3 @@ def _mean(measured: Mapping[str, Any]) -> float:
     """Return the mean bytes that are read of a document of all that match; 0 where that is not known."""
     size, documents = measured["size"], measured["documents"]
     return size / documents if size and documents else 0.0
-
-
-def _last(said: bytes) -> str:
-    """Return the class of the exception that ended a process; its text may quote a document."""
-    last = said.strip().rpartition(b"\n")[2]
-    found = re.match(rb"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Timeout)\b", last)
-    return f" ({found[0].decode()})" if found else ""
-
-
-_MEMRAY = (sys.executable, "-m", "memray")
-_RAW = CodecOptions(document_class=RawBSONDocument)

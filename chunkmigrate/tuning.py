@@ -175,8 +175,8 @@ def _deaths(runs: Sequence[PastRun], memory: int, chunk: int) -> list[str]:
     if not runs or not runs[-1].died:
         return []
     last = runs[-1]
-    used = f"{format_bytes(last.used)} of {format_bytes(last.budget)}" if last.used else "its memory unknown"
-    said = f"The last run was killed with {used} in use" if last.used else f"The last run was killed, {used}"
+    used = f" with {format_bytes(last.used)} of {format_bytes(last.budget)} in use" if last.used else ""
+    said = f"The last run was killed{used}"
     if memory > last.budget:
         return [f"{said}; {quantity(memory)} would have been enough. Smaller chunks alone would not."]
     fewer = (

@@ -9,7 +9,7 @@ import pytest
 
 from chunkmigrate import sizing
 from chunkmigrate.memory import Reading
-from chunkmigrate.sizing import KIB, MIB, Sizes, Zone
+from chunkmigrate.sizing import KIB, MIB, Most, Sizes, Zone
 
 ROOMS = [0, 1, 64 * KIB, MIB, 8 * MIB, 20 * MIB, 36 * MIB, 64 * MIB, 512 * MIB, 64 * 1024 * MIB]
 WRITERS = [1, 2, 3, 4]
@@ -249,3 +249,43 @@ def test_fewer(documents: int, size: int, expected: Sizes) -> None:
     sizes = sizing.fewer(replace(FULL, expansion=7.0), documents, size)
 
     assert sizes == replace(expected, expansion=7.0, slow=True)
+
+
+def most_of(chunk: int, page: int, documents: int) -> Most:
+    return Most(chunk_bytes=chunk, page_bytes=page, chunk_documents=documents)
+
+
+@pytest.mark.parametrize(
+    ("most", "lowered"),
+    [
+        (Most(), of(4 * MIB, 2 * MIB)),
+        (most_of(MIB, MIB, 500), of(MIB, MIB, 500)),
+        (most_of(64 * MIB, 64 * MIB, 100_000), of(4 * MIB, 2 * MIB)),
+        (most_of(1, 1, 1), of(16 * KIB, 64 * KIB, 1)),
+        (most_of(0, 0, 0), of(16 * KIB, 64 * KIB, 1)),
+    ],
+    ids=["no less", "less", "more", "least", "nothing"],
+)
+def test_lowered(most: Most, lowered: Sizes) -> None:
+    """Evidence lowers the largest sizes, never above what fits and never below what works."""
+    found = sizing.lowered(FULL, most)
+
+    assert found == replace(lowered, full_bytes=lowered.chunk_bytes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lowered_laws(seed: int) -> None:
+    """Lowered sizes are within those that fit, lowering twice is lowering once, and growth ends there."""
+    chance = random.Random(seed)
+    top = sizing.ceiling(chance.choice(ROOMS), chance.choice(WRITERS))
+    most = most_of(*(chance.randrange(1, 8 * MIB) for _ in range(2)), chance.randrange(1, 2_000))
+    lowered, sizes = sizing.lowered(top, most), sizing.within(FULL, top)
+    for _ in range(50):
+        sizes = sizing.following(sizes, Zone.GROW, lowered)
+
+    assert lowered.chunk_bytes <= top.chunk_bytes
+    assert lowered.page_bytes <= top.page_bytes
+    assert lowered.chunk_documents <= top.chunk_documents
+    assert sizing.lowered(lowered, most) == lowered
+    assert (sizes.chunk_bytes, sizes.page_bytes) == (lowered.chunk_bytes, lowered.page_bytes)
+    assert sizes.chunk_documents == lowered.chunk_documents

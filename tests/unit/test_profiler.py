@@ -1,0 +1,223 @@
+"""The profiler: which parts it asks for, in which order, and how long it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chunkmigrate.errors import ProfileError, UnmeasuredError, UsageError
+from chunkmigrate.profiler import CHUNKS, MOST_BUDGETS, PROFILE_SECONDS, Asked, Profiler, recommended
+from chunkmigrate.profiles import SCRATCH
+from chunkmigrate.sizing import LEAST_ROOM, MIB
+from chunkmigrate.tuning import SPARE, rounded
+from tests.unit.measured import migration_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chunkmigrate.profiles import Profile
+
+BASELINE = 36 * MIB
+SAMPLE = {"long": [], "large": [], "short": []}
+MEASURED: dict[str, Any] = {
+    "sample": SAMPLE,
+    "namespace": "shop.orders",
+    "documents": 1_000,
+    "size": 30_000,
+    "sampled": 500,
+    "whole": False,
+    "sizes": {"mean": 30, "median": 30, "p95": 30, "max": 30},
+    "expansion": 4.0,
+    "writes": 250,
+    "write_bytes": {"mean": 30, "median": 30, "p95": 30, "max": 30},
+    "seconds_per_document": {"read": 0.0, "decode": 0.0, "transform": 0.0, "encode": 0.0},
+    "failures": {},
+    "functions": [],
+}
+
+
+@dataclass
+class Parts:
+    """Answers for the processes: each part takes ``seconds``, budgets of ``holds`` bytes and more hold."""
+
+    steps: int = 1
+    holds: int = 0
+    seconds: float = 1.0
+    needs: int = 0
+    sampled: int = 500
+    fails: dict[str, Exception] = field(default_factory=dict)
+    now: float = 0.0
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, part: str, **more: Any) -> dict[str, Any]:
+        self.asked.append({"part": part, **more})
+        self.now += self.seconds
+        if part in self.fails:
+            raise self.fails[part]
+        answers: dict[str, Any] = {
+            "counted": lambda: {"steps": self.steps, "rss": BASELINE},
+            "measured": lambda: {**MEASURED, "sampled": self.sampled},
+            "rehearsed": lambda: self._rehearsed(more["budget"]),
+            "swept": lambda: {"points": [self._swept(more["budget"], one) for one in more["chunks"]]},
+            "cleared": dict,
+        }
+        answer: dict[str, Any] = answers[part]()
+        return answer
+
+    def _rehearsed(self, budget: int) -> dict[str, Any]:
+        if budget < self.needs:
+            return {"needs": self.needs}
+        held = budget >= self.holds
+        return {"needs": 0, "stopped_by": "" if held else "memory", "peak": budget // 2, "documents": 500}
+
+    def _swept(self, budget: int, documents: int) -> dict[str, Any]:
+        return {**self._rehearsed(budget), "chunk_documents": documents, "pace": 10.0 * documents}
+
+    def all(self, part: str) -> list[dict[str, Any]]:
+        return [one for one in self.asked if one["part"] == part]
+
+
+def asked(folder: Path, *, sweep: bool = False) -> Asked:
+    return Asked(
+        migration=migration_in(folder),
+        uri="",
+        database="shop",
+        writers=2,
+        sample=500,
+        sweep=sweep,
+        memray=False,
+        say=lambda _: None,
+    )
+
+
+def profiled(folder: Path, parts: Parts, *, sweep: bool = False) -> Profile:
+    made = Profiler(asked(folder, sweep=sweep), ask=parts, clock=lambda: parts.now)
+    return made.profile()
+
+
+def test_parts(tmp_path: Path) -> None:
+    """Each measurement is asked for once, in a process of its own: the sample, a budget, each chunk size."""
+    parts = Parts()
+    [step] = profiled(tmp_path, parts).steps
+
+    assert [one["part"] for one in parts.asked] == ["counted", "measured", *["rehearsed"] * (1 + len(CHUNKS))]
+    assert [point.chunk_documents for point in step.sweep] == [CHUNKS[0], *CHUNKS]
+    assert step.writes_per_document == 0.5
+    assert all(point.documents_per_second is None for point in step.sweep)
+    assert all(one["sample"] == SAMPLE for one in parts.all("rehearsed"))
+
+
+def test_ladder(tmp_path: Path) -> None:
+    """Budgets grow by a tenth from the least a run takes until one holds; chunks are tried a little above."""
+    parts = Parts(holds=50 * MIB)
+    [step] = profiled(tmp_path, parts).steps
+    budgets = [point.budget for point in step.sweep]
+    climbed = [point for point in step.sweep if not point.held]
+
+    assert budgets[0] == BASELINE + LEAST_ROOM + MIB
+    assert climbed
+    assert all(
+        after == pytest.approx(1.1 * before, abs=1) for before, after in pairwise(budgets[: len(climbed)])
+    )
+    smallest = next(point.budget for point in step.sweep if point.held)
+    assert 50 * MIB <= smallest < 1.1 * 50 * MIB
+    assert {point.budget for point in step.sweep[len(climbed) + 1 :]} == {recommended(smallest)}
+
+
+def test_needs(tmp_path: Path) -> None:
+    """A document that asks for more is believed: the budgets in between are not tried."""
+    parts = Parts(needs=300 * MIB)
+    [step] = profiled(tmp_path, parts).steps
+
+    assert [point.budget for point in step.sweep][1] == 300 * MIB
+    assert (step.sweep[0].held, step.sweep[0].peak) == (False, 300 * MIB)
+
+
+def test_no_budget(tmp_path: Path) -> None:
+    """Where no budget holds the ladder has an end, and no chunk size is tried."""
+    parts = Parts(holds=1 << 60, seconds=0.0)
+    [step] = profiled(tmp_path, parts).steps
+
+    assert len(step.sweep) == MOST_BUDGETS
+    assert not any(point.held for point in step.sweep)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 7.0, 12.0, 31.0])
+@pytest.mark.parametrize("holds", [0, 50 * MIB, 1 << 60])
+def test_time_is_over(tmp_path: Path, seconds: float, holds: int) -> None:
+    """Once its time is over nothing more is measured, but for the first of each kind."""
+    parts = Parts(seconds=seconds, holds=holds)
+    profile = profiled(tmp_path, parts)
+
+    late = [one for place, one in enumerate(parts.asked) if place * seconds >= PROFILE_SECONDS]
+    first = {"counted": 1, "measured": 1, "rehearsed": 2}
+    assert len(late) <= sum(first.values())
+    assert all(len(parts.all(part)) >= 1 for part in ("counted", "measured", "rehearsed"))
+    assert profile.seconds == parts.now <= max(PROFILE_SECONDS + 2 * seconds, 4 * seconds)
+
+
+def test_swept(tmp_path: Path) -> None:
+    """With a sweep all chunk sizes are committed by one process, in the recommended budget."""
+    parts = Parts()
+    [step] = profiled(tmp_path, parts, sweep=True).steps
+    [swept] = parts.all("swept")
+
+    assert swept["chunks"] == CHUNKS
+    assert swept["budget"] == recommended(step.sweep[0].budget)
+    assert swept["mean"] == 30.0
+    assert {point.against for point in step.sweep[1:]} == {SCRATCH}
+    assert [point.documents_per_second for point in step.sweep[1:]] == [
+        10.0 * documents for documents in CHUNKS
+    ]
+    assert parts.all("cleared") == []
+
+
+@pytest.mark.parametrize("ending", [UnmeasuredError("killed"), UsageError("no"), KeyboardInterrupt()])
+def test_cleared(tmp_path: Path, ending: Exception) -> None:
+    """However a sweep ends before its time, what it may have left behind is dropped by its name."""
+    parts = Parts(fails={"swept": ending})
+
+    with pytest.raises(type(ending)):
+        profiled(tmp_path, parts, sweep=True)
+    assert [one["scratch"] for one in parts.all("cleared")] == [parts.all("swept")[0]["scratch"]]
+
+
+def test_not_cleared(tmp_path: Path) -> None:
+    """Where it cannot be dropped either, the first failure is the one that is told."""
+    parts = Parts(fails={"swept": UsageError("no"), "cleared": UsageError("neither")})
+
+    with pytest.raises(UsageError, match=r"^no$"):
+        profiled(tmp_path, parts, sweep=True)
+
+
+def test_steps(tmp_path: Path) -> None:
+    """Each step is measured, and rehearsed by its number."""
+    parts = Parts(steps=3, seconds=0.0)
+    profile = profiled(tmp_path, parts)
+
+    assert [step.step for step in profile.steps] == [0, 1, 2]
+    assert [one["step"] for one in parts.all("measured")] == [0, 1, 2]
+    assert {one["step"] for one in parts.all("rehearsed")} == {0, 1, 2}
+
+
+def test_no_document(tmp_path: Path) -> None:
+    """A step without documents is not rehearsed, and is in the profile as that."""
+    [step] = profiled(tmp_path, Parts(sampled=0)).steps
+
+    assert (step.sampled, step.sweep) == (0, ())
+
+
+def test_no_step(tmp_path: Path) -> None:
+    """A migration that returns nothing to do has nothing to profile."""
+    with pytest.raises(ProfileError, match="returns no Backfill: there is nothing to profile"):
+        profiled(tmp_path, Parts(steps=0))
+
+
+@pytest.mark.parametrize("budget", [1, 44 * MIB, 45 * MIB + 7, 1 << 40])
+def test_recommended(budget: int) -> None:
+    """Chunk sizes are tried in the memory that tuning will recommend."""
+    assert recommended(budget) == rounded((1 + SPARE) * budget)
+    assert recommended(budget) % MIB == 0

@@ -1,0 +1,243 @@
+"""Tuning: what follows from a profile and from past runs, and the reasons in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chunkmigrate.errors import ProfileError
+from chunkmigrate.sizing import LEAST_ROOM, MIB, ceiling, headroom
+from chunkmigrate.tuning import PastRun, Tuning, held, rehearsed, rounded, span, tune
+from tests.unit.measured import killed, past, point_of, profile_of, step_of
+
+if TYPE_CHECKING:
+    from chunkmigrate.profiles import Profile
+
+NOT_HELD = point_of(45, held=False)
+SAMPLE_SAYS = "the sample held in 50 MiB, of which 36 MiB are the process itself"
+
+
+QUARTER = "more memory is not needed; the next run starts with chunks of 250 documents, and suffices"
+
+
+def no_less(least: str) -> str:
+    return f"and no less than the {least} that a run needs to work in"
+
+
+def why(tuning: Tuning, word: str) -> str:
+    """The one sentence that begins with a word."""
+    [sentence] = [one for one in tuning.why if one.startswith(word)]
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("profile", "runs", "memory", "sentence"),
+    [
+        (
+            profile_of(step_of(NOT_HELD, point_of(50))),
+            [],
+            58,
+            f"Memory: {SAMPLE_SAYS}; +15 %, rounded: 58Mi.",
+        ),
+        (None, [past()] * 3, 82, "Memory: peak 71 MiB over 3 runs, +15 %, rounded: 82Mi."),
+        (None, [past()], 82, "Memory: peak 71 MiB over 1 run, +15 %, rounded: 82Mi."),
+        (
+            None,
+            [past(peak=60 * MIB), past(peak=71 * MIB), past(peak=9 * MIB)],
+            82,
+            "Memory: peak 71 MiB over 3 runs, +15 %, rounded: 82Mi.",
+        ),
+        (profile_of(), [past()], 82, "Memory: peak 71 MiB over 1 run, +15 %, rounded: 82Mi."),
+        (
+            profile_of(step_of(point_of(100))),
+            [past()],
+            100,
+            f"Memory: peak 71 MiB over 1 run, +15 %, {no_less('100 MiB')}, rounded: 100Mi.",
+        ),
+        (
+            None,
+            [past(peak=37 * MIB)],
+            44,
+            f"Memory: peak 37 MiB over 1 run, +15 %, {no_less('44 MiB')}, rounded: 44Mi.",
+        ),
+        (
+            profile_of(step_of(NOT_HELD)),
+            [past()],
+            82,
+            "Memory: peak 71 MiB over 1 run, +15 %, rounded: 82Mi.",
+        ),
+    ],
+    ids=["profile", "runs", "one run", "highest", "both", "sample needs more", "least room", "none held"],
+)
+def test_memory(profile: Profile | None, runs: list[PastRun], memory: int, sentence: str) -> None:
+    """Memory comes from runs, or else from the sample, with the reason in numbers; never less than either."""
+    tuning = tune(profile, runs)
+
+    assert tuning.tuned.memory == memory * MIB
+    assert why(tuning, "Memory") == sentence
+
+
+def test_memory_of_steps() -> None:
+    """The step that needs most settles the memory."""
+    profile = profile_of(step_of(point_of(50)), step_of(NOT_HELD, point_of(80), step=1))
+
+    assert tune(profile, []).tuned.memory == rounded(1.15 * 80 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("profile", "runs", "sentence"),
+    [
+        (None, [], "neither a profile nor a finished run"),
+        (None, [killed(60, 64)], "neither a profile nor a finished run"),
+        (None, [past(applied=False)], "neither a profile nor a finished run"),
+        (profile_of(step_of(NOT_HELD, sweep=(NOT_HELD,))), [], "No budget up to 45 MiB held in the profile."),
+        (
+            profile_of(step_of(), step_of(sweep=(NOT_HELD,), step=1)),
+            [],
+            "No budget up to 58 MiB held in the profile.",
+        ),
+    ],
+)
+def test_nothing(profile: Profile | None, runs: list[PastRun], sentence: str) -> None:
+    """Where nothing tells how much is enough that is said, and no number is made up."""
+    with pytest.raises(ProfileError, match=sentence):
+        tune(profile, runs)
+
+
+@pytest.mark.parametrize(
+    ("paces", "chosen", "sentence"),
+    [
+        ({1_000: 30_000, 500: 20_000}, 1_000, "1,000 documents 30,000/s were committed"),
+        ({1_000: 30_000, 500: 27_500, 250: 20_000}, 500, "500 documents 27,500/s were committed"),
+        ({1_000: 20_000, 250: 30_000, 100: 29_000}, 100, "100 documents 29,000/s were committed"),
+    ],
+)
+def test_chunks(paces: dict[int, float], chosen: int, sentence: str) -> None:
+    """Of the chunk sizes that are about as fast as the fastest it is the smallest."""
+    tuning = tune(profile_of(step_of(paces=paces)), [])
+
+    assert tuning.tuned.chunk_documents == chosen
+    assert sentence in why(tuning, "Chunks")
+    assert f"the fastest were {max(paces.values()):,}/s." in why(tuning, "Chunks")
+
+
+def test_chunks_of_steps() -> None:
+    """One chunk size serves all steps: the one with which all of their documents together take least."""
+    few = step_of(paces={1_000: 10_000, 100: 20_000}, documents=1_000)
+    many = step_of(paces={1_000: 20_000, 100: 10_000}, documents=1_000_000, step=1)
+
+    assert tune(profile_of(few, many), []).tuned.chunk_documents == 1_000
+    assert tune(profile_of(many, few), []).tuned.chunk_documents == 1_000
+
+
+def test_chunks_not_measured() -> None:
+    """Without a commit measured a chunk may have as many documents as ever, and nothing is said of it."""
+    tuning = tune(profile_of(), [])
+
+    assert tuning.tuned.chunk_documents == 1_000
+    assert len(tuning.why) == 1
+
+
+def test_did_not_hold() -> None:
+    """A chunk size that broke the budget is not chosen, however fast it was."""
+    broken = point_of(58, 100, documents_per_second=90_000.0, held=False)
+    step = step_of(sweep=(point_of(50), point_of(58, 1_000, documents_per_second=10_000.0), broken))
+
+    assert tune(profile_of(step), []).tuned.chunk_documents == 1_000
+    assert held(step) == step.sweep[0]
+    assert rehearsed(step) == [step.sweep[1]]
+
+
+@pytest.mark.parametrize("writers", [1, 2, 4])
+def test_sizes(writers: int) -> None:
+    """Chunks and pages are the largest that fit the recommended memory with every writer busy."""
+    tuned = tune(profile_of(writers=writers), []).tuned
+    top = ceiling(headroom(36 * MIB, tuned.memory), writers)
+
+    assert (tuned.chunk_bytes, tuned.page_bytes, tuned.writers) == (top.chunk_bytes, top.page_bytes, writers)
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (killed(48, 48), "killed with 48 MiB of 48 MiB in use; 58Mi would have been enough."),
+        (
+            killed(60, 64),
+            f"killed with 60 MiB of 64 MiB in use, and 58Mi is enough: {QUARTER}.",
+        ),
+        (killed(0, 64), "The last run was killed, and 58Mi is enough"),
+    ],
+    ids=["too little", "enough", "never said"],
+)
+def test_killed(run: PastRun, sentence: str) -> None:
+    """Of a last run that was killed it is said whether more memory would have helped."""
+    assert sentence in why(tune(profile_of(), [past(applied=False), run]), "The last run")
+
+
+def test_killed_before() -> None:
+    """A death that another run has followed is history."""
+    assert [one for one in tune(profile_of(), [killed(60, 64), past()]).why if "killed" in one] == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "runs", "seconds"),
+    [
+        (profile_of(step_of(paces={1_000: 10_000})), [], (80, 133.3)),
+        (profile_of(step_of(), step_of(step=1)), [], (20, 20 + 80)),
+        (profile_of(step_of(documents=None)), [], None),
+        (None, [past(), past(seconds=200.0)], (80, 266.7)),
+        (profile_of(step_of(documents=2_000_000)), [past()], (160, 266.7)),
+        (None, [past(read=0)], None),
+    ],
+    ids=["committed", "two steps", "unknown", "runs", "pace of runs", "nothing read"],
+)
+def test_seconds(profile: Profile | None, runs: list[PastRun], seconds: tuple[float, float] | None) -> None:
+    """The duration is a range: of the pace of past runs, of that measured, or of the stages alone."""
+    found = tune(profile, runs).seconds
+
+    assert found == (seconds and pytest.approx(seconds, rel=1e-3))
+
+
+def test_span() -> None:
+    """Where no commit was measured the process is the least; the server's share comes on top, by writes."""
+    least, most = span(1_000, 1e-5, 1.0)
+    _, twice = span(1_000, 1e-5, 2.0)
+
+    assert least == pytest.approx(0.01)
+    assert most - least == pytest.approx(0.04)
+    assert twice - least == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(
+    ("profile", "runs", "peak"),
+    [(profile_of(), [], 50), (profile_of(), [past()], 71), (None, [past(), past(peak=80 * MIB)], 80)],
+)
+def test_peak(profile: Profile | None, runs: list[PastRun], peak: int) -> None:
+    """The peak to expect is that of runs, or else the highest of the sample."""
+    assert tune(profile, runs).peak == peak * MIB
+
+
+def test_gaps() -> None:
+    """What the profile could not see is said: a step without documents, documents that failed."""
+    failing = step_of(failures={"KeyError": 3, "ValueError": 1})
+    empty = step_of(step=1, sampled=0, sweep=(), documents=0)
+    tuning = tune(profile_of(failing, empty), [])
+
+    assert why(tuning, "Step 1") == (
+        "Step 1: 4 of 2,000 sampled documents failed (KeyError, ValueError); correct the migration first."
+    )
+    assert why(tuning, "Step 2").startswith("Step 2 was not measured: no document matched.")
+
+
+@pytest.mark.parametrize(("size", "whole"), [(0, 0), (1, 1), (MIB, 1), (MIB + 1, 2), (81.65 * MIB, 82)])
+def test_rounded(size: float, whole: int) -> None:
+    """Memory is asked for in whole mebibytes, upwards."""
+    assert rounded(size) == whole * MIB
+
+
+def test_enough_to_begin() -> None:
+    """What is recommended is never refused by the run it is for."""
+    run = past(peak=1, start=200 * MIB)
+
+    assert tune(None, [run]).tuned.memory >= 200 * MIB + LEAST_ROOM
