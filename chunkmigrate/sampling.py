@@ -137,7 +137,10 @@ class _Search:
     def _stretch(self, after: Key | None, upto: Key, documents: int) -> Segment | None:
         """Return so many documents behind ``after`` and in front of ``upto``; None if none match."""
         keys = self._keys(lambda: self.scan.keys(after, upto, documents))
-        return Segment(after, keys[-1]) if keys else None
+        if not keys:
+            return None
+        # What lies in front of the bound leaves it out: the last document of all would never be met.
+        return Segment(after, upto if upto == self.upto and len(keys) < documents else keys[-1])
 
     def _keys(self, find: Callable[[], list[Key]]) -> list[Key]:
         """Return what is found; nothing where that takes too long."""

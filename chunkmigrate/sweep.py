@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
+from chunkmigrate.errors import ChunkTooMuchError
 from chunkmigrate.frontier import Segment
 from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
 from chunkmigrate.scan import Scan
@@ -59,15 +60,18 @@ class Sweep:
     def passes(self, chunks: Sequence[int]) -> dict[int, list[Pass]]:
         """Commit the copies in chunks of so many documents, one pass of each in turn while there is time.
 
-        Each gets one pass at the least.
+        Each gets one pass at the least. A size that is too much for the server is left out.
         """
         taken: dict[int, list[Pass]] = {documents: [] for documents in chunks}
         until = self.clock() + SWEEP_SECONDS
         for number in range(MOST_ROUNDS):
-            for documents, some in taken.items():
+            for documents in tuple(taken):
                 if number and self.clock() >= until:
                     return taken
-                some.append(self._pass(documents))
+                try:
+                    taken[documents].append(self._pass(documents))
+                except ChunkTooMuchError:
+                    del taken[documents]
         return taken
 
     def _pass(self, documents: int) -> Pass:

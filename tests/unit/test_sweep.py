@@ -39,7 +39,7 @@ def pass_of(documents: int, chunks: int, seconds: float, committing: float) -> P
     ],
 )
 def test_steady(taken: Pass, writers: int, documents_per_second: float) -> None:
-    """The slower of building and committing sets the pace; the last commit, with nobody building, does not."""
+    """The slower of building and committing sets the pace; the last commit, while nobody builds, not."""
     assert steady(taken, writers) == pytest.approx(documents_per_second)
 
 
