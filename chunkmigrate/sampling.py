@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate.frontier import Segment
 from chunkmigrate.raw import key_of
+from chunkmigrate.retry import is_slow
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -149,8 +150,10 @@ class _Search:
         try:
             with pymongo.timeout(STRETCH_SECONDS):
                 return find()
-        except PyMongoError:
-            return []
+        except PyMongoError as error:
+            if is_slow(error):
+                return []
+            raise  # what cannot be read so, such as a view, cannot be migrated either
 
 
 def _starts(scan: Scan, count: int) -> list[Key | None]:

@@ -36,8 +36,11 @@ def state(db: Database[Any]) -> dict[str, str]:
     return hashes
 
 
-def interrupted() -> None:
-    raise KeyboardInterrupt
+def interrupted(db: Database[Any], backfill: Backfill) -> None:
+    with scratch(backfill.scan, new_name()) as place:
+        swept(db, backfill, place)
+        assert left(db)
+        raise KeyboardInterrupt
 
 
 def left(db: Database[Any]) -> list[str]:
@@ -144,9 +147,8 @@ def test_error(orders: Database[Any]) -> None:
     """Also after an error nothing is left."""
     before = state(orders)
     transform = lambda order: InsertOne({"_id": order["_id"]}, namespace=f"{orders.name}.x")  # noqa: E731
-    with pytest.raises(KeyboardInterrupt), scratch(scan(orders.orders), new_name()) as place:
-        swept(orders, Backfill(scan(orders.orders), transform), place)
-        interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(orders, Backfill(scan(orders.orders), transform))
 
     assert state(orders) == before
 
