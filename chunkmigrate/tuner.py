@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, tuned
+from chunkmigrate import checkpoint, lease_record, tuned
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
@@ -44,7 +44,7 @@ def profile(
         bool, typer.Option("--sweep", help="Commit chunks of several sizes, to a scratch collection.")
     ] = False,
     memray: Annotated[
-        bool, typer.Option("--memray", help="Write a flamegraph too; memray must be installed.")
+        bool, typer.Option("--memray", help="Draw a flamegraph, too; memray must be installed.")
     ] = False,
     writers: Writers = None,
     uri: Uri = None,
@@ -54,7 +54,7 @@ def profile(
 ) -> None:
     """Measure what a migration takes, on a sample. Changes no document."""
     from chunkmigrate import profiles
-    from chunkmigrate.profiler import Asked, Profiler, check_memray
+    from chunkmigrate.profiler import Asked, check_memray, profiler_of
 
     if not LEAST_SAMPLE <= sample <= MOST_SAMPLE:
         message = f"--sample {sample} is not a number of documents from {LEAST_SAMPLE:,} to {MOST_SAMPLE:,}."
@@ -76,11 +76,11 @@ def profile(
             memray=memray,
             say=_say,
         )
-        made = Profiler(asked).profile()
+        made = profiler_of(asked).profile()
     path = profiles.path_of(migration)
     profiles.save(made, path)
     if as_json:
-        typer.echo(path.read_text("utf-8"), nl=False)
+        typer.echo(profiles.line(made))
         return
     _summary().profile(made)
     typer.echo(f"Written to {path}. `chunkmigrate tune {migration.name}` says what follows from it.")
@@ -134,8 +134,18 @@ def _past(settings: Settings, migration: Migration) -> list[PastRun]:
     if settings.uri is None:
         return []
     with opened(settings) as db:
-        runs = [run for run in Ledger(db).runs(migration.name) if run.get("checksum") == migration.checksum]
-        return [_past_run(db, run) for run in runs]
+        runs, lease = Ledger(db).runs(migration.name), lease_record.look(db, migration.name)
+        lives = lease is not None and lease.held
+        return [_past_run(db, run) for run in runs if _is_telling(run, migration, lives=lives)]
+
+
+def _is_telling(run: Mapping[str, Any], migration: Migration, *, lives: bool) -> bool:
+    """Whether a run was of this very file, is over, and had more to do than what lies in quarantine.
+
+    One that is down as running while nobody holds the lease is over: it was killed.
+    """
+    same = run.get("checksum") == migration.checksum
+    return same and not (run["status"] == RUNNING and lives) and not run.get("quiet")
 
 
 def _past_run(db: Database[Any], run: Mapping[str, Any]) -> PastRun:

@@ -106,6 +106,8 @@ def test_acyclic() -> None:
         ("memory_profiler", {"lines"}),
         ("chunkmigrate.profile_part", set()),
         ("chunkmigrate.profiler", {"tuner"}),
+        ("chunkmigrate.parts", {"profiler"}),
+        ("chunkmigrate.sweep", {"profile_part"}),
         ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
         ("chunkmigrate.verbs", {"cli"}),
@@ -126,7 +128,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
-        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "verbs", "ledger"}),
+        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
         ("chunkmigrate.control", {"verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
