@@ -119,7 +119,7 @@ def _lines(seen: Foresight, *, show_values: bool) -> Iterator[str]:
 
 
 def _between(path: Path, before: Node, after: Node) -> Iterator[Difference]:
-    if after is Mark.UNKNOWN or _is_same(before, after):
+    if after is Mark.UNKNOWN or before == after:
         return
     one, other = expanded(before), expanded(after)
     if isinstance(one, Fields) and isinstance(other, Fields):
@@ -134,14 +134,11 @@ def _between(path: Path, before: Node, after: Node) -> Iterator[Difference]:
         yield Difference(path, before, after)
 
 
-def _is_same(before: Node, after: Node) -> bool:
-    return before is after or collapsed(before) == collapsed(after) is not Mark.UNKNOWN
-
-
 def _is_in_place(one: Items, other: Items) -> bool:
     """Whether items of two arrays can be compared one by one: none were taken or put in between."""
     shared = min(len(one.nodes), len(other.nodes))
-    return len(one.nodes) == len(other.nodes) or all(map(_is_same, one.nodes[:shared], other.nodes[:shared]))
+    mine, theirs = ([*map(collapsed, array.nodes[:shared])] for array in (one, other))
+    return len(one.nodes) == len(other.nodes) or (mine == theirs and Mark.UNKNOWN not in mine)
 
 
 def _described(difference: Difference) -> Iterator[str]:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.datetime_ms import DatetimeMS
 
-from chunkmigrate.updates.tree import ARRAY, DOCUMENT, LONG, STRING, Fields, Items, Mark, Node, Value, inside
+from chunkmigrate.updates.tree import (
+    ARRAY,
+    DOCUMENT,
+    LONG,
+    STRING,
+    Fields,
+    Items,
+    Mark,
+    Node,
+    Value,
+    count,
+    inside,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -114,7 +126,7 @@ def _size(value: Value) -> str:
     if value.type == _BINARY:
         return _counted(len(value.stored) - 5, "byte")
     if value.type in (DOCUMENT, ARRAY):
-        return _counted(sum(1 for _ in inside(value)), "field" if value.type == DOCUMENT else "item")
+        return _counted(count(value), "field" if value.type == DOCUMENT else "item")
     return ""
 
 
@@ -165,24 +177,27 @@ def _outlined(node: Node, spelling: Spelling, room: int) -> str:
     if room <= 0 and (not isinstance(node, Value) or node.type in (DOCUMENT, ARRAY)):
         return described(node)
     if isinstance(node, Fields):
-        return "{" + _listed(node.named.items(), spelling, room, named=True) + "}"
+        return f"{{{_listed(node.named.items(), len(node.named), spelling, room)}}}"
     if isinstance(node, Items):
-        return "[" + _listed((("", item) for item in node.nodes), spelling, room, named=False) + "]"
+        return (
+            f"[{_listed((('', item) for item in node.nodes), len(node.nodes), spelling, room, named=False)}]"
+        )
     if node.type == DOCUMENT:
-        return "{" + _listed(inside(node), spelling, room, named=True) + "}"
+        return f"{{{_listed(inside(node), count(node), spelling, room)}}}"
     if node.type == ARRAY:
-        return "[" + _listed(inside(node), spelling, room, named=False) + "]"
+        return f"[{_listed(inside(node), count(node), spelling, room, named=False)}]"
     return spelling(node)
 
 
-def _listed(held: Iterable[tuple[str, Node]], spelling: Spelling, room: int, *, named: bool) -> str:
+def _listed(
+    held: Iterable[tuple[str, Node]], size: int, spelling: Spelling, room: int, *, named: bool = True
+) -> str:
     parts: list[str] = []
-    rest = iter(held)
-    for name, node in rest:
+    for name, node in held:
         label = f"{_name(name)}: " if named else ""
         parts.append(label + _outlined(node, spelling, room - len(label)))
         room -= len(parts[-1]) + 2
         if room <= 0:
             break
-    more = sum(1 for _ in rest)
+    more = size - len(parts)
     return ", ".join([*parts, *([f"and {more:,} more"] if more else [])])

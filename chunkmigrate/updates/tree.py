@@ -121,6 +121,11 @@ def inside(value: Value) -> Iterator[tuple[str, Value]]:
         yield name.decode("utf-8", "surrogateescape"), Value(kind, value.stored[start:end])
 
 
+def count(value: Value) -> int:
+    """Return how many fields or items a document or an array has."""
+    return sum(1 for _ in raw.elements(value.stored))
+
+
 def collapsed(node: Node) -> Value | Mark:
     """Return the one value that a tree is; `Mark.UNKNOWN` where something in it is not known."""
     if isinstance(node, Fields):
