@@ -82,6 +82,14 @@ class ResumeError(UsageError):
     """The checkpoint on record belongs to another scan."""
 
 
+class UnusableIndexError(UsageError):
+    """The index a scan names cannot be read in its place. ``index`` is its name, in ``namespace``."""
+
+    def __init__(self, message: str, namespace: str, index: str) -> None:
+        self.namespace, self.index = namespace, index
+        super().__init__(message)
+
+
 class UnreachableError(ChunkmigrateError):
     """No MongoDB server answered."""
 

@@ -46,9 +46,11 @@ class Scan:
     collection: Collection[Any]
     filter: Mapping[str, Any]
     fields: tuple[str, ...] | None
+    hint: str | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the documents decoded, one at a time, in ``_id`` order."""
+        Retry()(self.check)
         upto = Retry()(self.upper_bound)
         pages = () if upto is None else self._plain_pages(upto)
         for page in pages:
@@ -74,6 +76,23 @@ class Scan:
         """``database.collection``."""
         return self.collection.full_name
 
+    def check(self) -> None:
+        """Raise `UnusableIndexError` where ``hint`` names an index that cannot be read for the filter."""
+        if self.hint is not None:
+            from chunkmigrate.hints import check_hint
+
+            with pymongo.timeout(READ_SECONDS):
+                check_hint(self)
+
+    def explained(self, verbosity: str, limit: int) -> Mapping[str, Any]:
+        """Return what the server says of how it reads the first ``limit`` documents; empty where none are."""
+        upto = self.upper_bound()
+        if upto is None:
+            return {}
+        command = {"explain": self._projected(self._bounded(None, upto, limit)), "verbosity": verbosity}
+        answer: Mapping[str, Any] = self.collection.database.command(command)
+        return answer
+
     def count(self, after: Key | None = None) -> int | None:
         """Return how many documents match behind ``after``, or None if that takes over two seconds to say.
 
@@ -90,9 +109,8 @@ class Scan:
     def _count(self, after: Key | None) -> int:
         if not self.filter and after is None:
             return self.collection.estimated_document_count()
-        # Compared as an expression, an _id of another type is greater or less, and not left out.
-        ahead = {"$expr": {"$gt": ["$_id", {"$literal": after.document()["_id"]}]}} if after else {}
-        return self.collection.count_documents({"$and": [self.filter, ahead]}, hint="_id_")
+        ahead = _compared("$gt", after) if after else {}
+        return self.collection.count_documents({"$and": [self.filter, ahead]}, hint=self.hint or "_id_")
 
     def average_size(self) -> int:
         """Return the mean bytes of a stored document, or 0 where the server does not say in two seconds."""
@@ -164,7 +182,8 @@ class Scan:
 
     def before(self, key: Key, limit: int) -> list[Key]:
         """Return the ``_id``s of up to ``limit`` documents in front of ``key``, the nearest first."""
-        command = self._command([], limit) | {"max": key.document(), "sort": {"_id": -1}}
+        backwards = {"hint": {"_id": 1}, "sort": {"_id": -1}, "max": key.document()}
+        command = self._command([], limit) | backwards
         found = self._find(command | {"projection": {"_id": 1}})
         return [found.key(index) for index in range(len(found))]
 
@@ -195,11 +214,14 @@ class Scan:
         return {name: f"${name}" for name in sorted(outermost)}
 
     def _bounded(self, after: Key | None, upto: Key, limit: int) -> dict[str, Any]:
-        if after is None:
-            return self._command([], limit) | {"max": upto.document()}
-        if after.in_order_with(upto):
+        if after is not None and after.in_order_with(upto):
             between = enclosed(after.element("$gt") + upto.element("$lt"))
             return self._command([{"_id": RawBSONDocument(between)}], limit)
+        if self.hint is not None:
+            behind = [_compared("$gt", after)] if after else []
+            return self._command([*behind, _compared("$lt", upto)], limit)
+        if after is None:
+            return self._command([], limit) | {"max": upto.document()}
         # Index bounds compare as the index does, whatever the types. They include their lower end, hence
         # the $ne: the server then reads the document read before once more, but does not send it.
         bounds = {"min": after.document(), "max": upto.document()}
@@ -211,7 +233,7 @@ class Scan:
             "find": self.collection.name,
             "filter": {"$and": filters} if filters else {},
             "sort": {"_id": 1},
-            "hint": {"_id": 1},
+            "hint": self.hint or {"_id": 1},
             "limit": limit,
             "singleBatch": True,
             "batchSize": limit,
@@ -222,18 +244,30 @@ class Scan:
         return Page.of(reply.raw)
 
 
+def _compared(how: str, key: Key) -> dict[str, Any]:
+    """Return a condition on ``_id`` that compares as an index does: other types are less or greater, too."""
+    return {"$expr": {how: ["$_id", {"$literal": key.document()["_id"]}]}}
+
+
 def scan(
     collection: Collection[Any],
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - pymongo's own word for it
     *,
     fields: Sequence[str] | None = None,
+    hint: str | None = None,
 ) -> Scan:
     """Describe a read of ``collection``, in ``_id`` order.
 
     ``filter`` is an ordinary MongoDB filter. ``fields`` names what the transform needs (``_id`` always
     comes along); without it whole documents are read. Few fields are the cheapest way to a small pod.
+
+    Where few of many documents match, ``hint`` names an index that spares looking at the others: one on the
+    fields the filter has a value for, with ``_id`` behind them, such as ``"status_1__id_1"``.
     """
     if isinstance(fields, str):
         message = f"fields is a list of names, not one name: write fields=[{fields!r}]"
         raise TypeError(message)
-    return Scan(collection, dict(filter or {}), None if fields is None else tuple(fields))
+    if not isinstance(hint, str | None):
+        message = f"hint is the name of an index, such as 'status_1__id_1', not {hint!r}"
+        raise TypeError(message)
+    return Scan(collection, dict(filter or {}), None if fields is None else tuple(fields), hint)

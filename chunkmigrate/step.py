@@ -102,6 +102,7 @@ class Step:
             if claimed.done:
                 self.was_done = True
                 return
+            self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:
                 yield from self._attempt(claimed, careful)

@@ -281,6 +281,11 @@ class Wrong:
 NOWHERE = "mongodb://u:secret@127.0.0.1:1/x?serverSelectionTimeoutMS=300"
 SHARED = "UpdateOne({'_id': document['_id']}, {'$set': {'unique': 1}})"
 LARGE = "UpdateOne({'_id': document['_id']}, {'$set': {'a': 'x' * 17_000_000}})"
+HINTED = """from chunkmigrate import Backfill, scan
+
+def upgrade(db):
+    return Backfill(scan(db.c, {"s": 1}, hint="s_1__id_1"), lambda _: None)
+"""
 EXAMPLE = ".*A migration looks like this:.*def upgrade"
 
 WRONG = [
@@ -307,6 +312,7 @@ WRONG = [
     Wrong("memory too small", 2, r"budget is 32 MiB \(--memory 32Mi\), but", options=("--memory", "32Mi")),
     Wrong("too many writers", 2, "5 is not a number of writers", options=("--writers", "5")),
     Wrong("duplicate key", 1, "refused the write for document _id .*duplicate key", answer=SHARED),
+    Wrong("no such index", 2, "There is no index s_1__id_1 in .*, which has _id_, unique_1", source=HINTED),
     Wrong("over 16 MiB", 1, "_id 0 is too large: 16.2 MiB", answer=LARGE),
 ]
 

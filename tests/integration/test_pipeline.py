@@ -29,7 +29,7 @@ from chunkmigrate.memory import Budget, Reading
 from tests.integration.test_scan import MIXED_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pymongo.database import Database
 
@@ -81,6 +81,20 @@ def test_mixed_ids_across_resumes(engine: Engine) -> None:
         engine.run(backfill, stopped=after(1))
 
     assert all_once(engine.db, len(MIXED_IDS))
+
+
+@pytest.mark.parametrize("ids", [MIXED_IDS, range(2_000)], ids=["mixed", "plain"])
+def test_read_by_another_index(engine: Engine, ids: Sequence[Any]) -> None:
+    """What is read by an index that writing takes documents out of is migrated once, across attempts, too."""
+    engine.db.c.create_index([("s", 1), ("_id", 1)])
+    engine.db.c.insert_many({"_id": id_, "s": "open" if n % 2 else "done"} for n, id_ in enumerate(ids))
+    close = lambda document: UpdateOne({"_id": document["_id"]}, {"$set": {"s": "done"}, "$inc": {"n": 1}})  # noqa: E731
+    backfill = Backfill(scan(engine.db.c, {"s": "open"}, fields=[], hint="s_1__id_1"), close)
+    while not engine.claim(backfill).done:
+        engine.run(backfill, stopped=after(300 if len(ids) > 300 else 1))
+
+    assert engine.db.c.count_documents({"n": 1}) == len(ids) // 2
+    assert engine.db.c.count_documents({"n": {"$exists": True}}) == len(ids) // 2
 
 
 def test_random_sizes_on_every_resume(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

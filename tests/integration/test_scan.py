@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from bson import (
 )
 
 from chunkmigrate import scan
+from chunkmigrate.errors import UnusableIndexError
 from chunkmigrate.pages import PageReader
 from chunkmigrate.raw import key_of
 
@@ -94,6 +96,81 @@ def test_mixed_ids(db: Database[Any], page_bytes: int, *, measured: bool) -> Non
 
     assert len(read) == len(MIXED_IDS)
     assert read == [document.raw for document in raw_documents(db)]
+
+
+def test_hint_from_any_position(db: Database[Any]) -> None:
+    """By another index reading goes on behind any position, up to any bound, as by the one on `_id`.
+
+    Whatever the types of the `_id`s, and where fields hold arrays.
+    """
+    db.c.create_index([("s", 1), ("_id", 1)])
+    states = [["open", "late"], "open", "late", None]
+    db.c.insert_many({"_id": id_, "s": states[number % 4]} for number, id_ in enumerate(MIXED_IDS))
+    described = scan(db.c, {"s": "open"}, fields=[], hint="s_1__id_1")
+    everything = [key_of(document.raw) for document in raw_documents(db)]
+    matching = [key_of(bytes(document)) for document in described_by(described, everything[-1])]
+    described.check()
+
+    assert len(matching) == len(MIXED_IDS) // 2 + 1
+    for number, upto in enumerate(everything):
+        for after in (None, *everything[:number]):
+            between = everything[0 if after is None else everything.index(after) + 1 : number]
+            expected = [key for key in between if key in matching]
+
+            assert described.keys(after, upto, 99) == expected
+            assert (
+                len(described.page(after, upto, 99)) == len(described.sizes(after, upto, 99)) == len(expected)
+            )
+
+
+def described_by(described: Scan, upto: Key) -> list[memoryview]:
+    """What a scan reads by the index on `_id`, its bound included."""
+    plain = replace(described, hint=None)
+    return [*plain.page(None, upto, 99), *plain.last(upto)]
+
+
+def test_hint_is_read(db: Database[Any]) -> None:
+    """By the index that is named nothing is looked at but what matches, in pages and when counting."""
+    db.c.create_index([("s", 1), ("_id", 1)])
+    db.c.insert_many({"_id": n, "s": "open" if n % 50 == 0 else "done"} for n in range(1_000))
+    described = scan(db.c, {"s": "open"}, fields=["s"], hint="s_1__id_1")
+    read = described.explained("executionStats", 100)["executionStats"]
+
+    assert [document["_id"] for document in described] == [*range(0, 1_000, 50)]
+    assert read["totalDocsExamined"] == read["nReturned"] == 20
+    assert described.count() == 20
+    assert described.count(key_of(bson.encode({"_id": 500}))) == 9
+
+
+UNUSABLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"s": {"$gt": "a"}}, "in _id order"),
+    ({}, {}, "in _id order"),
+    ({"sparse": True}, {"s": "open"}, "sparse or partial"),
+    ({"partialFilterExpression": {"s": "open"}}, {"s": "open"}, "sparse or partial"),
+    ({"collation": {"locale": "fr"}}, {"s": "open"}, "in _id order"),
+    ({"name": "other"}, {"s": "open"}, "which has _id_, other"),
+]
+
+
+@pytest.mark.parametrize(("options", "filter_", "reason"), UNUSABLE)
+def test_unusable_hint(
+    db: Database[Any], options: dict[str, Any], filter_: dict[str, Any], reason: str
+) -> None:
+    """An index that is not there, leaves out documents or is in another order is refused at the start."""
+    db.c.insert_many({"_id": n, "s": "open"} for n in range(10))
+    db.c.create_index([("s", 1), ("_id", 1)], **options)
+    described = scan(db.c, filter_, hint="s_1__id_1")
+
+    with pytest.raises(UnusableIndexError, match=reason) as raised:
+        next(iter(described))
+    assert (raised.value.namespace, raised.value.index) == (described.namespace, "s_1__id_1")
+
+
+def test_hint_in_an_empty_collection(db: Database[Any]) -> None:
+    """Where there is nothing to read, by whatever index, nothing is read."""
+    db.c.create_index([("s", 1), ("_id", 1)])
+
+    assert [*scan(db.c, {"s": "open"}, hint="s_1__id_1")] == []
 
 
 def raw_documents(db: Database[Any]) -> list[Any]:

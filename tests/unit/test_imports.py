@@ -147,6 +147,8 @@ def test_acyclic() -> None:
             }
             | {"updates.tree"},
         ),
+        ("chunkmigrate.hints", {"scan", "indexes"}),
+        ("chunkmigrate.indexes", {"dryrun"}),
         ("chunkmigrate.differences", {"previews"}),
         ("chunkmigrate.foresight", {"differences", "previews"}),
         ("chunkmigrate.display", {"differences"}),
