@@ -88,14 +88,13 @@ class Pipeline:
         self._backfill, self._checkpoint, self._executor = backfill, checkpoint, executor
         self._transformer, self._retry, self._careful = transformer, retry, careful
         self._sensor, self._writers, self.stopped = sensor, writers, stopped
-        self._throttle = throttle
+        self._throttle, self._most = throttle, most or sizing.Most()
         self._turn = Turn(throttle, stopped=stopped, paused=paused, waited=waited, sleep=sleep, clock=clock)
         self.stopped_by = ""
         self._finished: list[Committed] = []
         self._relief = Relief(sensor, clock)
         self._tight = False
         self.headroom = sizing.headroom(sensor.rss_start, sensor.budget.size)
-        self._most = most or sizing.Most()
         self._top = sizing.lowered(sizing.ceiling(self.headroom, writers), self._most)
         begin = checkpoint.sizes or sizing.start(self.headroom, writers)
         self.sizes = sizing.within(begin, self._top)

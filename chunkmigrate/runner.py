@@ -7,7 +7,6 @@ codes are the command line's.
 
 from __future__ import annotations
 
-import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,10 +42,6 @@ if TYPE_CHECKING:
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.sizing import Most
-
-# Counting what a filter matches takes the server a microsecond a document or more: a run that is over
-# before anybody asks how long it will take should not pay for the answer.
-COUNT_AFTER_SECONDS = 3.0
 
 # How often a paused run looks whether it is wanted again. The lease's keeper knows it a second late, too.
 IDLE_SECONDS = 0.5
@@ -185,18 +180,14 @@ class Run:
 
     def _one_step(self, steps: int, step: Step) -> Iterator[Progress]:
         self._step = step
-        total, count_at = None, time.monotonic() + COUNT_AFTER_SECONDS
         for result in step:
             self._lease.check()
-            if time.monotonic() >= count_at:
-                left, count_at = step.left(), math.inf
-                total = None if left is None else step.gained.read + left
             yield Progress(
                 step=step.number + 1,
                 steps=steps,
                 counts=self._counts(),
                 step_read=step.gained.read,
-                total=total,
+                total=step.total(),
                 result=result,
             )
         self._lease.check()

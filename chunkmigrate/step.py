@@ -6,6 +6,7 @@ one. What a run does around its steps (lease, ledger, pauses) is ``runner``'s bu
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,12 @@ from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
-from chunkmigrate.records import DEATHS, Counts
+from chunkmigrate.records import Counts
 from chunkmigrate.retry import Retry, is_conflict, overload_backoff
 from chunkmigrate.settings import MAX_WRITERS
 from chunkmigrate.throttle import Throttle
 from chunkmigrate.transforming import Transformer
-from chunkmigrate.units import format_bytes
+from chunkmigrate.unclean import unclean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from chunkmigrate.sizing import Most
     from chunkmigrate.throttle import Reason
 
+
+# Counting what a filter matches takes the server a microsecond a document or more: a run that is over
+# before anybody asks how long it will take should not pay for the answer.
+COUNT_AFTER_SECONDS = 3.0
 
 # How many documents may have been at work when a run died: a chunk of each writer, and the one being built.
 AT_WORK = (MAX_WRITERS + 1) * sizing.MAX_CHUNK_DOCUMENTS
@@ -90,6 +95,8 @@ class Step:
         self._retry = Retry(stopped=context.stopped, noticed=self._noticed)
         self.stopped_by = ""
         self.was_done = False
+        self._total: int | None = None
+        self._count_at = time.monotonic() + COUNT_AFTER_SECONDS
 
     def __iter__(self) -> Iterator[ChunkResult]:
         """Yield each chunk as the server acknowledges it."""
@@ -98,7 +105,7 @@ class Step:
         while True:
             claimed = self._claim(sizes, died=died is not None)
             if died and not claimed.done:
-                self._context.note("unclean_end", _unclean(died, claimed))
+                self._context.note("unclean_end", unclean(died, claimed))
             if claimed.done:
                 self.was_done = True
                 return
@@ -130,8 +137,15 @@ class Step:
             return Counts()
         return self._checkpoint.counts - self._before
 
-    def left(self) -> int | None:
-        """Return about how many documents are left to read, or None where that is not known."""
+    def total(self) -> int | None:
+        """Return about how many documents this run will read of the step; None while that is not known."""
+        if time.monotonic() >= self._count_at:
+            self._count_at = math.inf
+            left = self._left()
+            self._total = None if left is None else self.gained.read + left
+        return self._total
+
+    def _left(self) -> int | None:
         scan = self._backfill.scan
         if self._checkpoint is None:
             return None
@@ -261,32 +275,6 @@ class Step:
 
     def _waited(self, reason: Reason, seconds: float) -> None:
         self._context.note("throttled", "", signal=reason.signal, seconds=seconds)
-
-
-def _unclean(former: Former, claimed: Checkpoint) -> str:
-    """Say what is known of a run that ended without a word: what it was about to do, in how much memory."""
-    left, sizes = claimed.left, claimed.sizes
-    said = [f"The run before, by {former.shown}, ended without a word: killed, or cut off from MongoDB"]
-    if left:
-        behind = "from the first document" if left.after is None else f"behind _id {left.after.shown()}"
-        upto = f" up to _id {left.through.shown()}" if left.through else ""
-        said.append(
-            f"while working on the documents {behind}{upto}, at {format_bytes(left.used)} of "
-            f"{format_bytes(left.budget)}"
-        )
-    sentence = " ".join(said) + "."
-    if claimed.deaths and claimed.deaths.count:
-        count = min(claimed.deaths.count, DEATHS)
-        sentence += (
-            f" _id {claimed.deaths.document.shown()} alone was at work, for the {_ordinal(count)} time."
-        )
-    if sizes:
-        sentence += f" This run starts with chunks of at most {sizes.chunk_documents:,} documents."
-    return sentence
-
-
-def _ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}[number]
 
 
 def _full() -> sizing.Sizes:
