@@ -313,7 +313,7 @@ def test_no_documents(cli: CommandLine, db: Database[Any]) -> None:
     assert done.returncode == 0, done.stderr
     assert f"Step 1: 0 documents of {db.name}.c, 0 measured." in done.stdout
     assert tuned.returncode == 2
-    assert "no document matched when it was made" in tuned.stderr
+    assert "No document matched when the profile was made" in tuned.stderr
 
 
 def test_steps(cli: CommandLine, filled: Database[Any]) -> None:

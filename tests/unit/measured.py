@@ -76,7 +76,7 @@ def profile_of(*steps: Step, **facts: Any) -> Profile:
         "baseline": 36 * MIB,
         "seconds": 12.0,
     }
-    return Profile(steps=steps or (step_of(),), **known | facts)
+    return Profile(**{"steps": steps or (step_of(),)} | known | facts)
 
 
 def past(**facts: Any) -> PastRun:

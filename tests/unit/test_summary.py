@@ -101,7 +101,7 @@ def test_tuning() -> None:
 
     assert "82Mi" in text
     assert "1,000 documents, 2.8 MiB" in text
-    assert "1 min 20 s to 2 min 13 s" in text
+    assert "1 min 23 s to 2 min 47 s" in text
     assert "Memory: peak 71 MiB over 1 run, +15 %, rounded: 82Mi." in text
 
 
