@@ -7,6 +7,7 @@ that works is found by bisection.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def foretold(target: Target, result: Result, limits: Limiter, *, runs: int, bise
         profile_seconds=profile.seconds,
         request=request,
         peak=tuning.peak or 0,
-        seconds=2 / (1 / low + 1 / high) if low and high else 0.0,
+        seconds=math.sqrt(low * high),
         runs=confined,
         smallest=_smallest(target, result, limits, request) if bisect else None,
     )

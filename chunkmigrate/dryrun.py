@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chunkmigrate import sampling
 from chunkmigrate.errors import WouldWriteError
 from chunkmigrate.frontier import Segment
+from chunkmigrate.indexes import index_use
 from chunkmigrate.memory import return_large_buffers
 from chunkmigrate.outcome import Progress
 from chunkmigrate.preflight import check_budget
@@ -24,12 +25,13 @@ from chunkmigrate.stages import Stages
 from chunkmigrate.tuning import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pymongo.database import Database
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.errors import DocumentError
+    from chunkmigrate.indexes import IndexUse
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.pipeline import ChunkResult
@@ -43,7 +45,7 @@ class Foreseen:
 
     ``whole``: all of them were read, so that the counts are those of a run. ``failures`` are counted by
     reason, ``first`` has the sentences of the first few; ``stops``: a run would stop at the first.
-    ``chunk_documents`` and ``chunk_bytes`` are what a chunk has on average, ``peak`` the bytes of this
+    A chunk has at most ``chunk_documents`` and about ``chunk_bytes`` to write; ``peak`` is the bytes of this
     process at its highest, and ``seconds`` how long a run takes, from least to most, where that is known.
     """
 
@@ -61,6 +63,7 @@ class Foreseen:
     stopped_by: str
     seconds: tuple[float, float] | None
     previews: tuple[Preview, ...]
+    index: IndexUse
 
 
 class DryRun:
@@ -114,34 +117,41 @@ class DryRun:
             most=self._most,
             stopped=self._stopped,
         )
-        chunks = chunk_bytes = 0
         for result in rehearsal:
-            chunks, chunk_bytes = chunks + 1, chunk_bytes + result.size
             yield self._progress(number, steps, checkpoint.counts, result)
         self._done += checkpoint.counts
+        self.steps.append(self._foreseen(backfill, stretches, rehearsal, pace, documents))
+
+    def _foreseen(
+        self,
+        backfill: Backfill,
+        stretches: Sequence[Segment],
+        rehearsal: Rehearsal,
+        pace: float,
+        documents: int | None,
+    ) -> Foreseen:
         taken = rehearsal.result
-        whole = self._sample is None and not taken.stopped_by
-        read = taken.counts.read
+        whole, read = self._sample is None and not taken.stopped_by, taken.counts.read
         if whole and read:
             documents, pace = read, taken.seconds / read
         writes = taken.counts.writes / max(1, read)
-        self.steps.append(
-            Foreseen(
-                namespace=backfill.scan.namespace,
-                documents=documents,
-                whole=whole,
-                counts=taken.counts,
-                failures=dict(rehearsal.failures.counts),
-                first=tuple(map(self._said, rehearsal.failures.first)),
-                stops=backfill.on_error == "stop",
-                chunk_documents=read // max(1, chunks),
-                chunk_bytes=chunk_bytes // max(1, chunks),
-                peak=taken.peak,
-                budget=self._sensor.budget.size,
-                stopped_by=taken.stopped_by,
-                seconds=span(documents, pace, writes) if documents is not None and pace else None,
-                previews=previews(backfill, stretches, show_values=self._show_values),
-            )
+        chunk = min(taken.sizes.chunk_documents, documents or read)
+        return Foreseen(
+            namespace=backfill.scan.namespace,
+            documents=documents,
+            whole=whole,
+            counts=taken.counts,
+            failures=dict(rehearsal.failures.counts),
+            first=tuple(map(self._said, rehearsal.failures.first)),
+            stops=backfill.on_error == "stop",
+            chunk_documents=chunk,
+            chunk_bytes=taken.sizes.chunk_bytes,
+            peak=taken.peak,
+            budget=self._sensor.budget.size,
+            stopped_by=taken.stopped_by,
+            seconds=span(documents, pace, writes) if documents is not None and pace else None,
+            previews=previews(backfill, stretches, show_values=self._show_values),
+            index=index_use(backfill.scan),
         )
 
     def _said(self, error: DocumentError) -> str:

@@ -54,6 +54,7 @@ def _document(step: Foreseen) -> dict[str, Any]:
         "budget": step.budget,
         "stopped_by": step.stopped_by,
         "seconds": step.seconds,
+        "index": asdict(step.index),
         "previews": [asdict(preview) for preview in step.previews],
     }
 
@@ -66,8 +67,10 @@ def _facts(step: Foreseen) -> Iterator[tuple[str, str]]:
     yield "need nothing", f"{counts.skipped:,}"
     for reason, count in step.failures.items():
         yield f"fail ({reason})", f"{count:,}"
-    yield "a chunk", f"{step.chunk_documents:,} documents, {format_bytes(step.chunk_bytes)}"
+    yield "a chunk, at most", f"{step.chunk_documents:,} documents, {format_bytes(step.chunk_bytes)}"
     yield "peak memory", f"{format_bytes(step.peak)} of {quantity(step.budget)}"
+    if step.index.name:
+        yield "read by the index", step.index.name
     if step.seconds:
         yield "a run takes", " to ".join(map(format_duration, step.seconds))
 
@@ -75,6 +78,8 @@ def _facts(step: Foreseen) -> Iterator[tuple[str, str]]:
 def _details(step: Foreseen) -> Iterator[str]:
     if step.stopped_by == "memory":
         yield "It stopped for lack of memory, as a run would; a run goes on from there when started again."
+    if step.index.warning:
+        yield f"Warning: {step.index.warning}"
     for preview in step.previews:
         yield f"_id {preview.document}"
         yield from (f"  {line}" for line in preview.lines)

@@ -28,8 +28,8 @@ SPARE = 0.15
 # One size differs by as much from one profile to the next.
 ABOUT_AS_FAST = 0.1
 
-# How far a run may be off the pace of its sample. Three runs of 60,000 and 200,000 documents came to 0.64, 0.71
-# and 0.79 of it: the sample is in the server's cache, and what it writes is not on disk yet when it is over.
+# How far a run may be off the pace of its sample. Three runs of 60,000 and 200,000 documents came to 0.64,
+# 0.71 and 0.79 of it: the sample is in the server's cache, and its writes are not on disk yet at its end.
 FASTER, SLOWER = 1.2, 0.6
 
 # A server's share of an update of one small field in a chunk of a thousand, where no commit was measured.
