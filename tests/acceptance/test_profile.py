@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -428,6 +429,20 @@ def test_reader(tmp_path: Path, guarded: Mongod) -> None:
     assert "MongoDB refused access" in said
     assert "--sweep writes copies to collections named chunkmigrate_scratch_*" in said
     assert PASSWORD not in said
+
+
+def test_killed_run(cli: CommandLine, filled: Database[Any]) -> None:
+    """Of a run that was killed since, tuning says with how much in use, and whether more would have helped."""
+    cli.write(migration('if document["_id"] == 2_500 and "KILL" in os.environ: os.kill(os.getpid(), 9)'))
+    profile_of(cli)
+    assert cli("run", "add_one", "--memory", "64Mi", KILL="1").returncode == -9
+    filled.chunkmigrate_leases.delete_many({})  # as it is half a minute later
+    tuned = cli("tune", "add_one")
+
+    assert tuned.returncode == 0, tuned.stderr
+    assert re.search(
+        r"The last run was killed with \d+ MiB of 64 MiB in use, and \d+Mi is enough", tuned.stdout
+    )
 
 
 def test_memray(cli: CommandLine, filled: Database[Any]) -> None:
