@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from chunkmigrate.evidence import Evidence
-    from chunkmigrate.profiled import Profile
+    from chunkmigrate.profiles import Profile
     from chunkmigrate.timeline import Timeline
 
 _SAFE = "What is committed is safe, and the next run goes on from there."

@@ -13,7 +13,7 @@ from chunkmigrate.settings import MAX_WRITERS
 from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
-    from chunkmigrate.profiled import ProfiledStep
+    from chunkmigrate.profiles import Step
     from chunkmigrate.report import Report
 
 # What takes a quarter of the time is worth a sentence, what takes half of it is what to begin with.
@@ -102,13 +102,14 @@ def _slow_phase(report: Report) -> Advice | None:
     """Say what takes most of a document's time, where a profile tells."""
     for step in report.profile.steps if report.profile else ():
         for phase, (title, what) in _PHASES.items():
-            if step.seconds_per_document and step.seconds[phase] >= MOST * step.seconds_per_document:
+            seconds = step.seconds_per_document
+            if seconds.together and getattr(seconds, phase) >= MOST * seconds.together:
                 return Advice(title, f"{_share(step, phase)} {what}")
     return None
 
 
-def _share(step: ProfiledStep, phase: str) -> str:
-    seconds, all_of_it = step.seconds[phase], step.seconds_per_document
+def _share(step: Step, phase: str) -> str:
+    seconds, all_of_it = getattr(step.seconds_per_document, phase), step.seconds_per_document.together
     return (
         f"In the profile of step {step.step + 1}, to {phase} a document takes {seconds / all_of_it:.0%} of "
         f"its time, {1e6 * seconds:,.0f} of {1e6 * all_of_it:,.0f} µs."

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
 
 class ChunkmigrateError(Exception):
@@ -41,14 +40,6 @@ class UnknownMigrationError(UsageError):
 
 class UnknownRunError(UsageError):
     """No run is on record that could be meant."""
-
-
-class UnreadableProfileError(UsageError):
-    """A file is not a profile. ``path`` is where it is, ``why`` what is wrong with it."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        self.path, self.why = path, why
-        super().__init__(f"{path} cannot be read as a profile: {why}. Make it anew, or take it away.")
 
 
 class BudgetTooSmallError(UsageError):

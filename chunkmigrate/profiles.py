@@ -7,7 +7,7 @@ is refused with a sentence. Measuring is ``profiler``'s business, and what to ma
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FOLDER = Path("profiles")
+
+STAGES = ("read", "decode", "transform", "encode")
 
 Against: TypeAlias = Literal["encode path", "scratch"]
 ENCODE_PATH: Against = "encode path"
@@ -136,6 +138,12 @@ def path_of(migration: Migration) -> Path:
     return migration.path.parent.parent / FOLDER / f"{migration.name}.json"
 
 
+def document(profile: Profile) -> dict[str, Any]:
+    """Return a profile as plain values."""
+    plain: dict[str, Any] = msgspec.to_builtins(profile)
+    return plain
+
+
 def line(profile: Profile) -> str:
     """Return a profile as one line of JSON."""
     return msgspec.json.encode(profile).decode()
@@ -156,22 +164,29 @@ def save(profile: Profile, path: Path) -> None:
 def load(migration: Migration) -> Profile:
     """Read the profile of a migration; `ProfileError` says why it cannot be used, if so."""
     path, make = path_of(migration), f"`chunkmigrate profile {migration.name}`"
+    profile = read(path, migration.name)
+    if profile is None:
+        message = f"There is no profile of {migration.name}. Make one with {make}."
+        raise ProfileError(message)
+    if reason := _unusable(profile, migration):
+        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {make}.")
+    return profile
+
+
+def read(path: Path, migration: str) -> Profile | None:
+    """Read the profile in a file, None where there is none; `ProfileError` says why it is no profile."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        message = f"There is no profile of {migration.name}. Make one with {make}."
-        raise ProfileError(message) from error
+    except FileNotFoundError:
+        return None
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         raise ProfileError(message) from error
     try:
-        profile = _decoded(content)
+        return _decoded(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path} is no profile: {error}. Make a new one with {make}."
+        message = f"{path} is no profile: {error}. Make a new one with `chunkmigrate profile {migration}`."
         raise ProfileError(message) from error
-    if reason := _unusable(profile, migration):
-        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {make}.")
-    return profile
 
 
 def _decoded(content: bytes) -> Profile:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from chunkmigrate.profiled import Profile
+    from chunkmigrate.profiles import Profile
     from chunkmigrate.records import Counts
     from chunkmigrate.timeline import Timeline
 
@@ -129,6 +129,13 @@ class Report:
         facts = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"format": FORMAT} | facts | self._spelled()
 
+    def _profiled(self) -> dict[str, Any] | None:
+        if self.profile is None:
+            return None
+        from chunkmigrate import profiles  # late: most reports have none
+
+        return profiles.document(self.profile)
+
     def _spelled(self) -> dict[str, Any]:
         """Return in the words of JSON what it has none for."""
         times = {name: getattr(self, name) for name in ("began", "ended", "seen")}
@@ -139,5 +146,5 @@ class Report:
             "failure": self.failure and asdict(self.failure),
             "advice": [asdict(one) for one in self.advice],
             "timeline": self.timeline.document(),
-            "profile": self.profile and asdict(self.profile),
+            "profile": self._profiled(),
         }

@@ -16,14 +16,14 @@ from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, RUNNIN
 from chunkmigrate.outcome import counted
 from chunkmigrate.plain import visible
 from chunkmigrate.plots import plots
-from chunkmigrate.profiled import PHASES
+from chunkmigrate.profiles import STAGES
 from chunkmigrate.stretches import rates
 from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from chunkmigrate.profiled import Function
+    from chunkmigrate.profiles import Function
     from chunkmigrate.report import Report
 
 _TONES = {
@@ -61,7 +61,7 @@ def page(report: Report, *, made: datetime) -> str:
             plots=plots(report.timeline),
             rates=_rate_at(report),
             tone=_TONES.get(report.status, "calm"),
-            phases=PHASES,
+            phases=STAGES,
             guard=sizing.GUARD,
         )
     )

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import settings as settings_
-from chunkmigrate.errors import InvalidSettingError, UnreadableProfileError
+from chunkmigrate.errors import InvalidSettingError, ProfileError
 from chunkmigrate.opening import opened
 from chunkmigrate.options import DatabaseName, Dir, Uri  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
-    from chunkmigrate.profiled import Profile
+    from chunkmigrate.profiles import Profile
     from chunkmigrate.report import Report
     from chunkmigrate.settings import Settings
 
-REPORTS, PROFILES = Path("reports"), "profiles"
+REPORTS = Path("reports")
 
 # A name in a database may be longer than a file's may.
 _LONGEST = 120
@@ -69,18 +69,18 @@ def _told(settings: Settings, run: str | None, *, show_values: bool) -> Report:
         found = evidence.gathered(db, run)
     try:
         profile, trouble = _profile(settings, found.run["migration"]), None
-    except UnreadableProfileError as error:
+    except ProfileError as error:
         profile, trouble = None, str(error)
     return account.of(found, profile=profile, profile_trouble=trouble, show_values=show_values)
 
 
 def _profile(settings: Settings, migration: str) -> Profile | None:
-    from chunkmigrate import profiled
+    from chunkmigrate import profiles
 
     file = f"{migration}.json"
     if Path(file).name != file:  # a name that leads elsewhere, in a database that anybody may have written
         return None
-    return profiled.read(settings.folder.parent / PROFILES / file)
+    return profiles.read(settings.folder.parent / profiles.FOLDER / file, migration)
 
 
 def _written(told: Report, path: Path) -> Path:

@@ -155,8 +155,8 @@ def test_profile_unreadable(cli: CommandLine, db: Database[Any], content: str) -
     (cli.folder / "profiles" / "20260101000000_add_one.json").write_text(content)
     path, _ = page_of(cli)
 
-    assert "cannot be read as a profile" in path.read_text("utf-8")
-    assert "cannot be read as a profile" in json.loads(cli("report", "--json").stdout)["profile_trouble"]
+    assert "is no profile" in path.read_text("utf-8")
+    assert "is no profile" in json.loads(cli("report", "--json").stdout)["profile_trouble"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from chunkmigrate import advice
 from chunkmigrate.evidence import Left
-from chunkmigrate.profiled import PHASES, Profile, ProfiledStep
+from chunkmigrate.profiles import STAGES, Profile, Seconds, Sizes, Step
 from chunkmigrate.records import Intent
 from chunkmigrate.sizing import MIB
 from tests.unit.telling import BUDGET, sample, steady, timeline_of, told
@@ -38,21 +38,25 @@ def halved(times: int) -> dict[str, Any]:
 
 
 def profiled(**seconds: float) -> Any:
-    step = ProfiledStep(
+    nothing = Sizes(mean=0, median=0, p95=0, max=0)
+    step = Step(
         step=1,
         namespace="shop.orders",
         documents=None,
+        size=None,
         sampled=1,
-        sizes={},
+        whole=False,
+        sizes=nothing,
         expansion=1.0,
-        write_bytes={},
+        write_bytes=nothing,
         writes_per_document=1.0,
-        seconds={phase: seconds.get(phase, 1e-6) for phase in PHASES},
+        seconds_per_document=Seconds(**{stage: seconds.get(stage, 1e-6) for stage in STAGES}),
+        failures={},
         sweep=(),
         functions=(),
     )
-    profile = Profile(migration="m", checksum="", version="", at="", baseline=1, seconds=1.0, steps=(step,))
-    return told(how={"profile": profile})
+    known = {"migration": "m", "checksum": "", "version": "", "at": "", "baseline": 1, "seconds": 1.0}
+    return told(how={"profile": Profile(format=1, writers=2, steps=(step,), **known)})
 
 
 TABLE = [

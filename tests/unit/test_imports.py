@@ -175,7 +175,7 @@ def test_importers(imported: str, importers: set[str]) -> None:
 
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
-    *("timeline", "axes", "stretches", "plots", "plain", "profiled", "foresight", "display"),
+    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
     *sorted(UPDATES),
 ]
 
@@ -193,7 +193,7 @@ def test_pure(module: str) -> None:
 
 def test_late() -> None:
     """The command line knows what a report is made of only once one is asked for: a pod never does."""
-    parts = {"account", "advice", "evidence", "plots", "profiled", "report", "report_page"}
+    parts = {"account", "advice", "evidence", "plots", "profiles", "report", "report_page"}
     at_once = graph(late=False)["chunkmigrate.reporting"]
 
     assert at_once.isdisjoint({f"chunkmigrate.{part}" for part in parts})

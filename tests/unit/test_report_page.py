@@ -6,12 +6,12 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from chunkmigrate import report_page
-from chunkmigrate.profiled import PHASES, Function, Line, Profile, ProfiledStep, Trial
+from chunkmigrate.profiles import Function, Line, Point, Profile, Seconds, Sizes, Step
 from tests.unit.telling import MADE, steady, told
 
 CSS = (Path(report_page.__file__).parent / "templates" / "report.css").read_text("utf-8")
@@ -67,21 +67,45 @@ def page_of(report: Any) -> str:
 
 def profile_of(text: str) -> Profile:
     line = Line(number=1, text=text, hits=1, increment=5, memory=9)
-    step = ProfiledStep(
+    point = Point(
+        budget=1,
+        chunk_documents=1,
+        chunk_bytes=1,
+        page_bytes=1,
+        start=1,
+        peak=1,
+        documents=1,
+        documents_per_second=1.0,
+        against=cast("Any", text),
+        held=True,
+    )
+    one = Sizes(mean=1, median=1, p95=1, max=1)
+    step = Step(
         step=0,
         namespace=text,
         documents=None,
+        size=None,
         sampled=1,
-        sizes={"mean": 1, "median": 1, "p95": 1, "max": 1},
+        whole=False,
+        sizes=one,
         expansion=1.0,
-        write_bytes={"mean": 1, "max": 1},
+        write_bytes=one,
         writes_per_document=1.0,
-        seconds=dict.fromkeys(PHASES, 1e-6),
-        sweep=(Trial(chunk_documents=1, peak=1, documents_per_second=1.0, against=text),),
+        seconds_per_document=Seconds(read=1e-6, decode=1e-6, transform=1e-6, encode=1e-6),
+        failures={},
+        sweep=(point,),
         functions=(Function(name=text, file=text, lines=(line,)),),
     )
     return Profile(
-        migration=text, checksum=text, version=text, at=text, baseline=1, seconds=1.0, steps=(step,)
+        format=1,
+        migration=text,
+        checksum=text,
+        version=text,
+        at=text,
+        writers=1,
+        baseline=1,
+        seconds=1.0,
+        steps=(step,),
     )
 
 
