@@ -81,7 +81,9 @@ def _judge(needs_more: str, ended: _Ended, told: Mapping[str, Any], limit: int) 
 
 
 def _command(migration: Migration, database: str, memory: str) -> list[str]:
-    command = [sys.executable, "-P", "-m", "chunkmigrate", "run", migration.name, "--memory", memory]
+    # The values are those of a test.
+    said = ("--memory", memory, "--show-values")
+    command = [sys.executable, "-P", "-m", "chunkmigrate", "run", migration.name, *said]
     return [*command, "--database", database, "--dir", str(migration.path.resolve().parent)]
 
 
