@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate import pod
 from chunkmigrate.consumers import Together
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.notify import Notifier, nobody, webhook
@@ -16,7 +17,7 @@ from chunkmigrate.opening import database_of
 from chunkmigrate.telemetry import JsonLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from chunkmigrate.consumers import Consumer
     from chunkmigrate.metrics import Metrics
@@ -62,10 +63,17 @@ class Audience:
 
 
 def notifier_of(settings: Settings, warn: Callable[[str], Any]) -> Notifier:
-    """Return who tells the webhook that was asked for, or nobody; ``warn`` is told where that fails."""
-    return Notifier(
-        webhook(settings.notify, warn) if settings.notify else nobody, database=database_of(settings)
-    )
+    """Return who tells how runs end: the pod's kubelet, and the webhook that was asked for.
+
+    ``warn`` is told where the webhook cannot be.
+    """
+    told = webhook(settings.notify, warn) if settings.notify else nobody
+
+    def deliver(message: Mapping[str, Any]) -> None:
+        pod.last_word(message)
+        told(message)
+
+    return Notifier(deliver, database=database_of(settings))
 
 
 def metrics_of(settings: Settings, warn: Callable[[str], Any]) -> Metrics | None:

@@ -33,6 +33,7 @@ from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
+from chunkmigrate.pod import pulse_of
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
 
@@ -117,7 +118,8 @@ def run(
             )
             return
         with stop.on_signals(), opened(settings) as db:
-            runs = Runs(db, settings, stop, audience, said, wait=wait_seconds)
+            pulse = pulse_of(os.environ)
+            runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
             _run_each(chosen, runs, notifier, every=every)
 
 

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from chunkmigrate import server, tuned
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedError
 from chunkmigrate.memory import Sensor
+from chunkmigrate.pod import Pulse
 from chunkmigrate.runner import Run
 from chunkmigrate.settings import WRITERS
 
@@ -35,6 +36,7 @@ class Runs:
     """The runs of one command.
 
     ``said`` makes a sentence of a failure; ``wait`` is how many seconds each waits for another run's lease.
+    ``pulse`` gives the signs of life somebody may have asked for.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Runs:
         said: Callable[[BaseException], str],
         *,
         wait: float,
+        pulse: Pulse | None = None,
     ) -> None:
         self.database, self.stop = database, stop
         self._settings, self._audience, self._said, self._wait = settings, audience, said, wait
-        self._warned = set[str]()
+        self._warned, self._pulse = set[str](), pulse or Pulse(None)
 
     def run(self, migration: Migration, **how: Any) -> Outcome:
         """Run one migration and return how that ended; a failure is told, and raised.
@@ -62,18 +65,23 @@ class Runs:
             for warning in self._news([unused, *sensor.budget.warnings]):
                 consumer.note("warning", warning)
             run = Run(
-                migration,
+                self._pulse.kept_up(migration),
                 self.database,
                 sensor,
                 writers=self._settings.writers or (settled.writers if settled else WRITERS),
                 most=settled.most if settled else None,
                 wait=self._wait,
                 max_rate=self._settings.max_rate,
-                stopped=lambda: self.stop.asked,
+                stopped=self._is_stopped,
                 note=consumer.note,
                 **how,
             )
             return self._told(run, consumer, sensor.budget)
+
+    def _is_stopped(self) -> bool:
+        # Asked all the time by whatever goes on, also while it waits or pauses: what hangs does not ask.
+        self._pulse.beat()
+        return self.stop.asked
 
     def _sensor(self, settled: Tuned | None) -> Sensor:
         memory = settled.memory if settled else None

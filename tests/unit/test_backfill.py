@@ -121,7 +121,7 @@ def test_target() -> None:
         ((write for write in (ONE, TWO)), [ONE, TWO]),
         (map(UpdateOne, [{}], [{"$unset": {"a": ""}}]), [UpdateOne({}, {"$unset": {"a": ""}})]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_writes(answer: Any, expected: list[Any]) -> None:
     """A transform may answer with nothing, with one write, or with any iterable of them, in order."""
