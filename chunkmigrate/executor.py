@@ -149,9 +149,7 @@ class BulkExecutor:
         the author's code runs in no other.
         """
         committed = []
-        for future in sorted(
-            (f for f in self._running if f.done()), key=lambda f: self._running[f][1].number
-        ):
+        while future := self._next_done():
             slot, chunk = self._running.pop(future)
             result = future.result()
             if isinstance(result, Changed):
@@ -162,6 +160,19 @@ class BulkExecutor:
                 heappush(self._idle, slot)
                 committed.append(result)
         return committed
+
+    def _next_done(self) -> Future[Committed | Changed] | None:
+        """Return the first chunk in order that is done with.
+
+        One that failed has to wait for those before it: who is told that all before it is committed must be
+        able to rely on that, and of two failures the first counts.
+        """
+        running = sorted(self._running, key=lambda future: self._running[future][1].number)
+        done = next((future for future in running if future.done()), None)
+        if done is None or done is running[0] or done.exception() is None:
+            return done
+        wait(running[: running.index(done)], return_when=FIRST_COMPLETED)
+        return self._next_done()
 
     def drain(self) -> list[Committed]:
         """Wait until nothing is in flight; return what was committed."""

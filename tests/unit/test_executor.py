@@ -13,12 +13,12 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from chunkmigrate.checkpoint import AlreadyCommittedError
 from chunkmigrate.chunks import Chunk
-from chunkmigrate.errors import ChunkTooMuchError, SupersededError
+from chunkmigrate.errors import ChunkTooMuchError, SupersededError, WriteRefusedError
 from chunkmigrate.executor import EDITED_LEAST, MAX_AHEAD
 from chunkmigrate.unchanged import print_of
-from tests.unit.making import Stored, key, set_a, transformer_of
+from tests.unit.making import Stored, key, quarantine_of, set_a, transformer_of
 from tests.unit.rooms import stored
-from tests.unit.servers import Checkpoint, Server, chunk_of, executor_of, failing, passing, run
+from tests.unit.servers import Checkpoint, Server, chunk_of, executor_of, failing, passing, refused, run
 
 
 def test_together() -> None:
@@ -156,6 +156,29 @@ def test_out_of_order() -> None:
 
     assert sorted(one.chunk.number for one in told) == [0, 1, 2, 3]
     assert checkpoint.acknowledged.index(0) >= 2
+
+
+@pytest.mark.parametrize("fails", [{0, 1}, {1}])
+def test_first_failure(fails: set[int]) -> None:
+    """A failure is told once all chunks before it are done with, and of two the one that comes first."""
+    gate = Gate(0)
+
+    def answer(ids: list[Any]) -> dict[str, Any] | None:
+        gate(ids)
+        return refused(0) if ids[0] in fails else None
+
+    server = Server(answer)
+    checkpoint = Checkpoint(server)
+    stopping = transformer_of(set_a, quarantine=quarantine_of(enabled=False))
+    with executor_of(server, checkpoint, stopping, writers=2) as executor:
+        executor.submit(chunk_of([0], 0), 10**9)
+        executor.submit(chunk_of([1], 1), 10**9)
+        threading.Timer(0.05, gate.events[0].set).start()
+        with pytest.raises(WriteRefusedError) as caught:
+            executor.drain()
+
+    assert caught.value.document_id == min(fails)
+    assert checkpoint.acknowledged == [0][: 0 not in fails]
 
 
 def test_ahead() -> None:
