@@ -13,7 +13,7 @@ demo: $(READY)  ## a migration from beginning to end, on a MongoDB of its own
 	$(BIN)/chunkmigrate demo
 
 test: $(READY)  ## all tests, on a real MongoDB (MONGODB_URI, or else an embedded one)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .
