@@ -3,8 +3,11 @@ BIN := .venv/bin
 READY := .venv/ready
 MINUTES ?= 20
 SEED ?= 1
+# As the image has them, whatever this machine is.
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \
+  --custom-compile-command 'make lock'
 
-.PHONY: help demo test check bench soak clean
+.PHONY: help demo test check bench soak lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1|/' | column -t -s '|'
@@ -15,16 +18,22 @@ demo: $(READY)  ## a migration from beginning to end, on a MongoDB of its own
 test: $(READY)  ## all tests, on a real MongoDB (MONGODB_URI, or else an embedded one)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check: $(READY)  ## lint, format and types
+check: $(READY)  ## lint, format, types and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/hadolint Dockerfile
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks
 
 soak: $(READY)  ## kills, races and random faults, for MINUTES (20), from SEED (1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
+
+lock: $(READY)  ## the versions and hashes an image is built with, anew
+	$(LOCK) --extra metrics --output-file requirements.lock pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
+	  | $(LOCK) --output-file requirements-build.lock -
 
 clean:  ## remove the virtual environment and everything built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

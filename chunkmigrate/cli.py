@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, options, reporting, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import addresses, jobs, options, reporting, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -168,6 +168,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(quarantine)
+app.add_typer(jobs.job)
 quarantine.command("list")(verbs.listed)
 
 

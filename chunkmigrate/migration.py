@@ -48,7 +48,8 @@ def to_cents(order):
 class Migration:
     """A file in the migrations folder. ``name`` is the file's, without ``.py``.
 
-    ``upgrade`` is called instead of the file's own where it is given: by a test.
+    ``memory`` is what the file itself says its pod needs, where it does. ``upgrade`` is called instead of the
+    file's own where it is given: by a test.
     """
 
     name: str
@@ -57,11 +58,12 @@ class Migration:
     checksum: str
     dependencies: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    memory: str = ""
     upgrade: Callable[[Database[Any]], Any] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Migration:
-        """Read a file's docstring, dependencies and checksum, without running it."""
+        """Read a file's docstring, declarations and checksum, without running it."""
         try:
             source = path.read_bytes().replace(b"\r\n", b"\n")
         except OSError as error:
@@ -79,6 +81,7 @@ class Migration:
             checksum=f"sha256:{hashlib.sha256(source).hexdigest()}",
             dependencies=tuple(map(str, declared.get("dependencies") or ())),
             aliases=(str(declared["name"]),) if declared.get("name") else (),
+            memory=str(declared.get("memory") or ""),
         )
 
     def module(self) -> ModuleType:
@@ -194,11 +197,11 @@ def _listed(migrations: Sequence[Migration]) -> str:
 
 
 def _literals(tree: ast.Module) -> dict[str, Any]:
-    """Return the module's plain assignments that matter here, as pymongo-migrate's modules have them."""
+    """Return the module's plain assignments that matter here: pymongo-migrate's, and ``memory``."""
     found: dict[str, Any] = {}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id in ("name", "dependencies"):
+        if isinstance(target, ast.Name) and target.id in ("name", "dependencies", "memory"):
             try:
                 found[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
             except ValueError:

@@ -89,6 +89,12 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     )
 
 
+def kubernetes(folder: Path) -> Mapping[str, Any]:
+    """Return ``[tool.chunkmigrate.kubernetes]`` as it stands there: what it may hold is not judged here."""
+    table: Mapping[str, Any] = _project(folder / "pyproject.toml").get("kubernetes", {})
+    return table
+
+
 def _project(path: Path) -> Mapping[str, Any]:
     try:
         tools = tomllib.loads(path.read_text("utf-8")).get("tool", {})
@@ -98,7 +104,7 @@ def _project(path: Path) -> Mapping[str, Any]:
         message = f"{path} cannot be read: {error}"
         raise InvalidSettingError(message) from error
     settings: Mapping[str, Any] = tools.get("chunkmigrate", {})
-    known = set(_ENVIRONMENT) - {"request"}
+    known = (set(_ENVIRONMENT) - {"request"}) | {"kubernetes"}
     if unknown := sorted(set(settings) - known):
         message = (
             f"{path}: [tool.chunkmigrate] has no setting {unknown[0]}; it has {', '.join(sorted(known))}."
@@ -108,6 +114,9 @@ def _project(path: Path) -> Mapping[str, Any]:
         if not isinstance(settings.get(name, ""), str):
             message = f"{path}: the setting {name} is a text in quotes, not {settings[name]}."
             raise InvalidSettingError(message)
+    if not isinstance(settings.get("kubernetes", {}), dict):
+        message = f"{path}: [tool.chunkmigrate.kubernetes] is a table, not {settings['kubernetes']}."
+        raise InvalidSettingError(message)
     return settings
 
 

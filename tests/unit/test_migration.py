@@ -140,6 +140,14 @@ def test_read(folder: Path) -> None:
     assert (found.aliases, found.dependencies) == (("one",), ("zero",))
 
 
+@pytest.mark.parametrize(
+    ("line", "memory"), [("", ""), ('memory = "512Mi"', "512Mi"), ("memory = 64", "64"), ("memory = f()", "")]
+)
+def test_memory(folder: Path, line: str, memory: str) -> None:
+    """What a migration says of its memory is read, as it is written, without running it."""
+    assert loaded(folder, f"{FINE}{line}\n").memory == memory
+
+
 def test_checksum(folder: Path) -> None:
     """The checksum is the text's: line ends of Windows do not count, a changed letter does."""
     unix, windows, other = (folder / f"{name}.py" for name in "abc")

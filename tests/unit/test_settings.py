@@ -8,7 +8,7 @@ import pytest
 
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.server import database_of
-from chunkmigrate.settings import MAX_WRITERS, resolve
+from chunkmigrate.settings import MAX_WRITERS, kubernetes, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,8 +155,9 @@ def test_max_rate(tmp_path: Path, rate: Any) -> None:
             {},
             {},
             "uris = 'x'\nzoo = 1",
-            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, max_rate, memory",
+            "PYPROJECT: [tool.chunkmigrate] has no setting uris; it has database, dir, kubernetes, max_rate",
         ),
+        ({}, {}, "kubernetes = 'x'", "PYPROJECT: [tool.chunkmigrate.kubernetes] is a table, not x."),
         ({}, {}, "uri = ", "PYPROJECT cannot be read: "),
     ],
 )
@@ -169,6 +170,14 @@ def test_refused(
         resolve(flags, environment, tmp_path)
 
     assert str(caught.value).startswith(message.replace("PYPROJECT", str(tmp_path / "pyproject.toml")))
+
+
+def test_kubernetes(tmp_path: Path) -> None:
+    """The table for Kubernetes is handed on as it stands: a pod that reads the file has no use for it."""
+    project(tmp_path, "writers = 3\n[tool.chunkmigrate.kubernetes]\nunheard_of = 5")
+
+    assert kubernetes(tmp_path) == {"unheard_of": 5}
+    assert resolve({}, {}, tmp_path).writers == 3
 
 
 @pytest.mark.parametrize("text", ["", "[tool]\nx = 1", "[tool.ruff]\nselect = []"])

@@ -1,0 +1,1 @@
+"""Kubernetes: what a migration looks like to a cluster."""
