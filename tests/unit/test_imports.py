@@ -189,10 +189,26 @@ def test_kubernetes_apart() -> None:
     assert imported - inside <= {f"chunkmigrate.{name}" for name in ("errors", "server", "tuned", "units")}
 
 
+DIAGNOSIS = [
+    "advising",
+    "containers",
+    "creation",
+    "culprits",
+    "diagnosis",
+    "disruptions",
+    "ending",
+    "evidence",
+    "fields",
+    "going",
+    "jobs",
+    "message",
+    "pods",
+]
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
     *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
     *sorted(UPDATES),
+    *(f"kubernetes.{module}" for module in DIAGNOSIS),
 ]
 
 
