@@ -202,6 +202,19 @@ def used(database: Database[Any], migration: str) -> int:
         return max((int(slot["intent"]["used"]) for slot in found), default=0)
 
 
+def intended(database: Database[Any], migration: str, generation: int) -> Intent | None:
+    """Return what the run of a lease's ``generation`` is to do next; None where it never said. Reads only."""
+    ours = {"migration": migration, "generation": {"$gte": generation}}
+    with pymongo.timeout(ATTEMPT_SECONDS):
+        slots = [*database[COLLECTION].with_options(RAW).find(ours).sort("step", -1)]
+    last = [slot for slot in slots if slot["step"] == slots[0]["step"]]
+    # A claim takes over what the run before intended; what is stored with a stamp is a run's own.
+    if not any(slot["stamp"] for slot in last):
+        return None
+    record = records.read(last)
+    return None if record.done else record.intent
+
+
 def claim(
     database: Database[Any],
     migration: str,

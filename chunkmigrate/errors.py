@@ -254,3 +254,33 @@ class UndeliveredError(ChunkmigrateError):
 
 class ThrottleError(ChunkmigrateError):
     """The author's throttle raised."""
+
+
+class NoClusterError(UsageError):
+    """No Kubernetes cluster can be reached as this machine is set up."""
+
+
+class UnknownJobError(UsageError):
+    """No Job has this name."""
+
+
+class ClusterRefusedError(UsageError):
+    """The Kubernetes API refused a request.
+
+    ``status`` is the HTTP status, ``reason`` the API's word for it: two failures of one status differ in it.
+    """
+
+    def __init__(self, message: str, status: int, reason: str = "") -> None:
+        self.status, self.reason = status, reason
+        super().__init__(message)
+
+
+class ClusterError(ChunkmigrateError):
+    """The Kubernetes API failed, or did not answer; to ask again may help.
+
+    ``wait`` is how many seconds it asks to be left alone, 0 where it does not say.
+    """
+
+    def __init__(self, message: str | None = None, wait: float = 0.0) -> None:
+        self.wait = wait
+        super().__init__(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chunkmigrate import jobs_live
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.job_options import with_job_flags
@@ -76,3 +77,7 @@ def _workload(name: str, directory: str | None, chosen: Choices) -> Workload:
 
     found = discover(settings_.resolve({"dir": directory}, os.environ, Path()).folder)
     return workload.prepare(find(found, name), found, chosen)
+
+
+for verb in (jobs_live.submit, jobs_live.watch, jobs_live.cancel, jobs_live.diagnose):
+    job.command()(verb)

@@ -54,6 +54,13 @@ Wait = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and transform, and write nothing.")]
 Sample = Annotated[int | None, typer.Option(help="A dry run of about so many documents.", show_default=False)]
+Context = Annotated[
+    str | None, typer.Option(help="The kubeconfig's context; else the current one.", show_default=False)
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="The namespace; else the context's.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ShowValues = Annotated[
     bool,

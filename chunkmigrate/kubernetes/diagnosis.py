@@ -38,8 +38,9 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """How a Job ended, and its pods, in the order they were made."""
+    """How the Job ``name`` ended, and its pods, in the order they were made."""
 
+    name: str
     job: Ending
     pods: tuple[tuple[str, Ending], ...] = field(default=())
 
@@ -48,17 +49,21 @@ def diagnose(seen: Seen) -> Diagnosis:
     """Return how what was seen ended."""
     events = sorted(seen.events, key=_time)
     fates = [_fate(pod, seen, events) for pod in _own(seen)]
-    job = _job(seen, fates, events)
-    return Diagnosis(job=job, pods=tuple((pods.name(pod), ending) for pod, ending in fates))
+    name = text(seen.job, "metadata", "name") or seen.name or _named_by(fates)
+    endings = tuple((pods.name(pod), ending) for pod, ending in fates)
+    return Diagnosis(name=name, job=_job(seen, name, fates, events), pods=endings)
 
 
-def _job(seen: Seen, fates: Sequence[Fate], events: Sequence[Mapping[str, Any]]) -> Ending:
+def _job(seen: Seen, name: str, fates: Sequence[Fate], events: Sequence[Mapping[str, Any]]) -> Ending:
     if seen.job is not None:
         own = _of(events, "Job", seen.job)
         return jobs.ending(seen.job, fates, events=own, gone=_is_gone(seen.job, seen))
     last = f"; its last {jobs.lowered(fates[-1][1].sentence)}" if fates else "."
-    name = seen.name or next((text(pod, "metadata", "labels", "job-name") for pod, _ in fates), "")
     return Ending(kind=Kind.UNKNOWN, sentence=f"Job {name or 'without a name'} is not there{last}")
+
+
+def _named_by(fates: Sequence[Fate]) -> str:
+    return next((text(pod, "metadata", "labels", "job-name") for pod, _ in fates), "")
 
 
 def _fate(pod: Mapping[str, Any], seen: Seen, events: Sequence[Mapping[str, Any]]) -> Fate:

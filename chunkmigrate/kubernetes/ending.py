@@ -99,14 +99,13 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """What the ledger knows of one run: the pod it ran in, and what it was about to do.
+    """What the ledger knows of one run: the pod it ran in, how it ended, and what it was about to do.
 
     The documents behind ``after``, up to ``through``; ``used`` and ``budget`` in bytes, 0 where unknown.
     """
 
     pod: str
     status: str = ""
-    reason: str = ""
     after: str | None = None
     through: str | None = None
     used: int = 0

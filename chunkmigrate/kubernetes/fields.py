@@ -84,6 +84,10 @@ def harmless(shown: str, most: int = MAX_TEXT) -> str:
     >>> harmless("a\x1b[2J\u202eb\n c"), harmless("abcdef", 4)
     ('a [2J b c', 'abc…')
     """
-    plain = "".join(sign if sign.isprintable() else " " for sign in shown[: 4 * most])
-    line = " ".join(plain.split())
+    line = " ".join(printable(shown[: 4 * most]).split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def printable(line: str) -> str:
+    """Return a line with a space for each sign that is not to be seen; its columns stay."""
+    return "".join(sign if sign.isprintable() else " " for sign in line)

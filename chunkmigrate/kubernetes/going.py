@@ -74,7 +74,7 @@ def _alive(pod: Mapping[str, Any], container: Container | None, stopping: str) -
         again = f" again, for it {container.before.phrase()}" if container and container.before else ""
         return Verdict(Kind.RUNNING, f"is running{stopping}{again}")
     if at(pod, "status", "phase") == "Pending":
-        return Verdict(Kind.WAITING, f"is not said to have started{stopping}")
+        return Verdict(Kind.WAITING, f"is pending{stopping}")
     return Verdict(Kind.UNKNOWN, f"stands in a way that is not known{stopping}")
 
 

@@ -43,10 +43,11 @@ def ending(
     else:
         verdict = going.verdict(pod, container, events, gone=gone)
     kind, phrase, advice = verdict
+    own = known if known and known.pod == name(pod) else None
     return Ending(
         kind=kind,
-        sentence=f"{_named(pod, container)} {phrase}{_intent(pod, exit_, kind, known)}.",
-        evidence=of_pod(pod, events),
+        sentence=f"{_named(pod, container)} {phrase}{_intent(exit_, kind, own)}.",
+        evidence=(*of_pod(pod, events), *([f"ledger: the run {harmless(own.status)}"] if own else [])),
         advice=advice or advising.ON.get(kind, ""),
         exit_code=exit_.code if exit_ else None,
         at=exit_.at if exit_ else None,
@@ -149,9 +150,9 @@ def _unsaid(pod: Mapping[str, Any], exit_: Exit | None) -> Verdict:
     return Verdict(Kind.UNKNOWN, f"failed, and how is not known{told}")
 
 
-def _intent(pod: Mapping[str, Any], exit_: Exit | None, kind: Kind, known: Known | None) -> str:
+def _intent(exit_: Exit | None, kind: Kind, known: Known | None) -> str:
     """Return what a killed run was about to do: only the ledger knows."""
-    if known is None or known.pod != name(pod) or not exit_ or exit_.code != SIGKILLED:
+    if known is None or not exit_ or exit_.code != SIGKILLED:
         return ""
     if kind is Kind.CHILD_OOM_KILLED or not (known.used or known.after or known.through):
         return ""

@@ -100,10 +100,15 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "job_options", "jobs", "options", "reporting", "tuner", "verbs"}),
-        ("rich", {"progress", "demo", "foreseen", "summary"}),
+        ("typer", {"cli", "job_options", "jobs", "jobs_live", "options", "reporting", "tuner", "verbs"}),
+        ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
+        ("kubernetes", {"kubernetes.client"}),
+        ("urllib3", {"kubernetes.client"}),
+        ("chunkmigrate.jobs_live", {"jobs"}),
+        ("chunkmigrate.job_screen", {"jobs_live"}),
+        ("chunkmigrate.lastruns", {"jobs_live"}),
         ("msgspec", {"profiles", "profiler", "kubernetes.choices"}),
-        ("yaml", {"kubernetes.text"}),
+        ("yaml", {"kubernetes.text", "kubernetes.reading"}),
         ("memory_profiler", {"lines"}),
         ("chunkmigrate.profile_part", set()),
         ("chunkmigrate.profiler", {"tuner"}),
@@ -121,7 +126,10 @@ def test_acyclic() -> None:
         ("chunkmigrate.account", {"reporting"}),
         ("chunkmigrate.evidence", {"reporting"}),
         ("chunkmigrate.plots", {"report_page"}),
-        ("chunkmigrate.opening", {"audience", "cli", "reporting", "trying", "tuner", "verbs"}),
+        (
+            "chunkmigrate.opening",
+            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"},
+        ),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli"}),
@@ -132,7 +140,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.saying", {"cli"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
         ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
-        ("chunkmigrate.control", {"verbs"}),
+        ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
@@ -177,16 +185,13 @@ def test_importers(imported: str, importers: set[str]) -> None:
 
 
 def test_kubernetes_apart() -> None:
-    """What a Job looks like is known to the commands for Jobs alone, and what they print needs no run."""
+    """What is known of a cluster needs no run, nor anything a run is made of."""
     inside = {module for module in SOURCES if module.startswith("chunkmigrate.kubernetes")}
-    importers = {module for module, names in graph().items() if names & inside} - inside
     imported = {name for module in inside for name in graph()[module] if name.startswith("chunkmigrate")}
 
-    assert importers == {"chunkmigrate.jobs"}
-    assert not inside & {
-        name for module, names in graph(late=False).items() if module not in inside for name in names
+    assert imported - inside <= {
+        f"chunkmigrate.{name}" for name in ("errors", "plain", "retry", "server", "tuned", "units")
     }
-    assert imported - inside <= {f"chunkmigrate.{name}" for name in ("errors", "server", "tuned", "units")}
 
 
 DIAGNOSIS = [
@@ -210,6 +215,9 @@ PURE = [
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
 ]
+
+# Who may know of a cluster: no run, and nothing a run is made of.
+OF_A_CLUSTER = {"jobs", "jobs_live", "job_cancel", "job_lines", "job_screen", "job_watch", "lastruns"}
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -252,6 +260,21 @@ def test_light() -> None:
 
     assert "chunkmigrate" in run.stdout.split()
     assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_cluster_is_nobodys() -> None:
+    """Only the commands of a Job know that there are clusters, and import nothing of it before they run."""
+    found = {
+        module.removeprefix("chunkmigrate.")
+        for module, names in graph().items()
+        if any(name.startswith("chunkmigrate.kubernetes") for name in names)
+    }
+    at_once = {
+        name for name in graph(late=False)["chunkmigrate.jobs_live"] if "kubernetes" in name or "job_" in name
+    }
+
+    assert {module for module in found if not module.startswith("kubernetes")} <= OF_A_CLUSTER
+    assert not at_once
 
 
 def test_plugin_is_light() -> None:
