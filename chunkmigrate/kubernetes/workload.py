@@ -66,6 +66,7 @@ class Workload:
 
 def prepare(migration: Migration, found: Sequence[Migration], choices: Choices) -> Workload:
     """Return the workload of a migration among those found; `InvalidSettingError` where it makes none."""
+    judging.hold("name", migration.name, rules.plain)
     judging.judge(choices)
     together.judge(choices)
     gets = resources.find(migration, choices)

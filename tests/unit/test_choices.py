@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +13,6 @@ from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.kubernetes.choices import Choices, choose
 from chunkmigrate.settings import kubernetes
 from tests.unit.workloads import workload
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TABLE = "[tool.chunkmigrate.kubernetes]"
 
@@ -37,6 +37,17 @@ def test_flag_wins() -> None:
     assert (found.image, found.cpu, found.pods) == ("b:1", "2", 3)
     assert found.labels == {"a": "1", "b": "2", "c": "2"}
     assert found.pull_secrets == ["z"]
+
+
+def test_documented(tmp_path: Path) -> None:
+    """The table in the documentation can be used as printed, and it has a word on every choice there is."""
+    text = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text("utf-8")
+    project = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])["tool"]["chunkmigrate"]
+    found = workload(tmp_path, table=project["kubernetes"], image=None).choices
+
+    assert (found.image, found.labels) == ("registry.example.com/shop/migrations:1.4.0", {"team": "shop"})
+    for name in Choices.__struct_fields__:
+        assert re.search(rf"\b{name.replace('_', '[-_]')}\b", text), name
 
 
 def test_value_with_an_equals_sign() -> None:

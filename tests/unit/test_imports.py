@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -286,3 +287,13 @@ def test_plugin_is_light() -> None:
 
     assert "pytest_chunkmigrate" in run.stdout.split()
     assert {"chunkmigrate", "pymongo", "bson", "psutil"}.isdisjoint(run.stdout.split())
+
+
+def test_every_room_is_listed() -> None:
+    """Each module stands in the design's list of rooms, and nothing else does."""
+    design = (PROJECT / "docs" / "design.md").read_text("utf-8")
+    listed = re.findall(r"`([a-z_]+)/?`", design.partition("## The rooms")[2].partition("The state lives")[0])
+    there = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert sorted({*listed} - {"_id", "new"}) == sorted({*there, *folders})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.kubernetes import manifest, pod
 from chunkmigrate.kubernetes.renderings import rendered
 from tests.unit.cluster import (
@@ -212,6 +213,14 @@ def test_migration_name_stays(folder: Path, name: str) -> None:
 
     assert pod_of(job)["containers"][0]["args"][-2:] == ["--", name.replace("$", "$$")]
     assert job["metadata"]["annotations"]["chunkmigrate/migration"] == name
+
+
+def test_name_of_bytes(folder: Path) -> None:
+    """A migration whose name is no text is refused: no manifest could hold it."""
+    with pytest.raises(
+        InvalidSettingError, match=r"^The name setting: it holds a character that no manifest"
+    ):
+        workload(folder, "a\udcff")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
