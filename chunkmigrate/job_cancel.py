@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.errors import ChunkmigrateError
 from chunkmigrate.kubernetes.diagnosis import Seen, diagnose
 from chunkmigrate.kubernetes.ending import OVER, Kind
-from chunkmigrate.kubernetes.fields import at, text
+from chunkmigrate.kubernetes.fields import at, items, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from chunkmigrate.kubernetes.diagnosis import Diagnosis
 
 POLL_SECONDS = 1.0
+
+# The label that `job render` puts on all that belongs to a Job, with its name.
+INSTANCE = "app.kubernetes.io/instance"
 
 # A chunk takes seconds; a function of the author's that is given many documents may take minutes.
 END_SECONDS = 300.0
@@ -49,7 +53,10 @@ class JobCancel:
             self.ask()
             self._wait_for_pods()
         self.cluster.delete(self.job)
-        return self._wait_for_job()
+        gone = self._wait_for_job()
+        if gone:
+            self._tidy()
+        return gone
 
     @property
     def _name(self) -> str:
@@ -84,6 +91,17 @@ class JobCancel:
                 return False
             self.sleep(POLL_SECONDS)
         return True
+
+    def _tidy(self) -> None:
+        """Delete the ConfigMaps that were submitted with the Job: those it uses that bear its name."""
+        volumes = items(self.job, "spec", "template", "spec", "volumes")
+        for name in filter(None, (text(volume, "configMap", "name") for volume in volumes)):
+            try:
+                there = self.cluster.config_map(name)
+                if text(there, "metadata", "labels", INSTANCE) == self._name:
+                    self.cluster.delete_config_map(name)
+            except ChunkmigrateError as error:
+                self.say(f"ConfigMap {name} is left: {error}")
 
     def _is_there(self) -> bool:
         there = self.cluster.job(self._name)

@@ -34,6 +34,9 @@ ON = {
         f"{_AGAIN} Look for who kills processes on the node: a lack of memory there, or somebody by hand."
     ),
     Kind.OVERDUE: _GRACE,
+    Kind.UNRESPONSIVE: (
+        f"{_AGAIN} It gave no sign of life: its log says what it was at, and whether the database answered."
+    ),
     Kind.EVICTED: f"{_AGAIN} A Job whose podFailurePolicy ignores DisruptionTarget starts it by itself.",
     Kind.NODE_PRESSURE: (
         f"{_AGAIN} With a memory request equal to the limit its pod is among the last to be evicted."

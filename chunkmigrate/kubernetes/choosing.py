@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from chunkmigrate.kubernetes.cluster import Cluster
 
-# The options of `run` that are followed by a value of their own.
+# What `job render` writes on each Job: the migration's whole name, which no label can hold.
+MIGRATION = "chunkmigrate/migration"
+
+# The options of `run` that are not followed by a value of their own.
 _FLAGS = ("--all", "--dry-run", "--show-values")
 
 
@@ -32,7 +35,12 @@ def chosen(cluster: Cluster, name: str | None) -> Mapping[str, Any]:
 
 
 def migration(job: Mapping[str, Any] | None) -> str:
-    """Return the migration a Job applies, from its container's command; empty where that is not plain."""
+    """Return the migration a Job applies: as it is annotated, else as its container's command has it.
+
+    Empty where neither is plain.
+    """
+    if annotated := text(job, "metadata", "annotations", MIGRATION):
+        return annotated
     for container in items(job, "spec", "template", "spec", "containers"):
         words = [*_words(container, "command"), *_words(container, "args")]
         if "run" in words:
@@ -48,7 +56,9 @@ def _words(container: Mapping[str, Any], field: str) -> list[str]:
 def _operand(words: Sequence[str]) -> str:
     """Return the first word that is neither an option nor the value of one."""
     skip = False
-    for word in words:
+    for place, word in enumerate(words):
+        if word == "--":
+            return "".join(words[place + 1 : place + 2])
         if skip or word.startswith("-"):
             skip = not skip and word.startswith("--") and "=" not in word and word not in _FLAGS
             continue

@@ -65,15 +65,12 @@ class Api:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-        content: str = "application/json",
     ) -> Answer:
         """Return the answer to a request. ``doing`` is it in words, for the sentence of a failure.
 
         Raises `ClusterRefusedError` for what will not be otherwise the next time, else `ClusterError`.
         """
-        with self._response(
-            method, path, doing, READ_SECONDS, query=query, body=body, content=content
-        ) as got:
+        with self._response(method, path, doing, READ_SECONDS, query=query, body=body) as got:
             with _explaining(doing, method):
                 read = got.read()
             warnings = tuple(_warning(header) for header in got.headers.getlist("Warning"))
@@ -101,7 +98,6 @@ class Api:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-        content: str = "application/json",
     ) -> Iterator[Any]:
         from urllib3 import Timeout
 
@@ -112,7 +108,7 @@ class Api:
                 method,
                 url,
                 body=None if body is None else json.dumps(body),
-                headers=self._headers() | ({} if body is None else {"Content-Type": content}),
+                headers=self._headers() | ({} if body is None else {"Content-Type": "application/json"}),
                 timeout=Timeout(connect=CONNECT_SECONDS, read=seconds),
                 preload_content=False,
                 retries=False,  # a redirect is not followed either: the token is for this server alone

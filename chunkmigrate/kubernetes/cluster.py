@@ -56,8 +56,11 @@ class Cluster:
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         """Return a Job; None where there is none of that name."""
+        return self._found(self._jobs, f"Job {name}", name)
+
+    def _found(self, path: str, what: str, name: str) -> Mapping[str, Any] | None:
         try:
-            found: Mapping[str, Any] = self.api.get(f"{self._jobs}/{quote(name, safe='')}", f"get Job {name}")
+            found: Mapping[str, Any] = self.api.get(f"{path}/{quote(name, safe='')}", f"get {what}")
         except ClusterRefusedError as error:
             if error.status == _NOT_FOUND:
                 return None
@@ -95,13 +98,19 @@ class Cluster:
         name = text(job, "metadata", "name") or text(job, "metadata", "generateName")
         return self.api.send("POST", self._jobs, f"create Job {name}", query=_STRICT, body=job)
 
-    def apply(self, config_map: Mapping[str, Any]) -> Answer:
-        """Create a ConfigMap, or change it to what is given."""
-        name = text(config_map, "metadata", "name")
+    def config_map(self, name: str) -> Mapping[str, Any] | None:
+        """Return a ConfigMap; None where there is none of that name."""
+        return self._found(f"{self._core}/configmaps", f"ConfigMap {name}", name)
+
+    def create_config_map(self, config_map: Mapping[str, Any]) -> Answer:
+        """Create a ConfigMap."""
+        doing = f"create ConfigMap {text(config_map, 'metadata', 'name')}"
+        return self.api.send("POST", f"{self._core}/configmaps", doing, query=_STRICT, body=config_map)
+
+    def delete_config_map(self, name: str) -> None:
+        """Delete a ConfigMap."""
         path = f"{self._core}/configmaps/{quote(name, safe='')}"
-        content = "application/apply-patch+yaml"  # JSON is YAML
-        doing = f"apply ConfigMap {name}"
-        return self.api.send("PATCH", path, doing, query=_STRICT, body=config_map, content=content)
+        self.api.send("DELETE", path, f"delete ConfigMap {name}")
 
     def delete(self, job: Mapping[str, Any]) -> None:
         """Ask for a Job to be deleted once its pods have stopped; no later one of its name."""

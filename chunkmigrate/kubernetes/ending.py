@@ -28,6 +28,7 @@ class Kind(StrEnum):
     CHILD_OOM_KILLED = "child_oom_killed"
     KILLED = "killed"
     OVERDUE = "killed_when_overdue"
+    UNRESPONSIVE = "liveness_probe"
     EVICTED = "evicted"
     NODE_PRESSURE = "node_pressure"
     PREEMPTED = "preempted"

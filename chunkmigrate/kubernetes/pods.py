@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 
-_STOPPING = "Stopping container"
+_STOPPING, _UNRESPONSIVE = "Stopping container", "failed liveness probe"
 _MEMORY = advising.ON[Kind.OOM_KILLED]
 
 
@@ -109,18 +109,24 @@ def _disrupted(disruption: Disruption, exit_: Exit | None) -> Verdict:
 
 
 def _exited(pod: Mapping[str, Any], exit_: Exit, events: Sequence[Mapping[str, Any]]) -> Verdict:
-    if not _told(pod, exit_, events):
+    unresponsive = any(_UNRESPONSIVE in message for message in _killing(events))
+    if not (unresponsive or _told(pod, exit_, events)):
         return Verdict(exit_.kind, exit_.phrase())
-    if exit_.kind is Kind.STOPPED:
-        return Verdict(Kind.TERMINATED, f"was told to stop, and {exit_.phrase()}")
-    if exit_.code != SIGKILLED:
-        return Verdict(exit_.kind, f"was told to stop, and {exit_.phrase()}")
-    if exit_.reason == OOM_KILLED:
+    if exit_.reason == OOM_KILLED and exit_.code == SIGKILLED:
         # Its child may have been the one, and the grace period the other: the two cannot be told apart.
         return Verdict(Kind.KILLED, "was told to stop, and killed; memory had run out in it", _MEMORY)
-    if exit_.reason != ERROR:
-        return Verdict(Kind.KILLED, f"was told to stop, and {exit_.phrase()}")
-    return Verdict(Kind.OVERDUE, "was told to stop, and had not when it was killed (exit 137)")
+    if unresponsive:
+        killed = "was killed (exit 137)" if exit_.kind is Kind.KILLED else exit_.phrase()
+        return Verdict(Kind.UNRESPONSIVE, f"failed its liveness probe, and {killed}")
+    return _stopped(exit_)
+
+
+def _stopped(exit_: Exit) -> Verdict:
+    """Tell of a container that was told to stop before it ended."""
+    if exit_.kind is Kind.KILLED and exit_.reason == ERROR:
+        return Verdict(Kind.OVERDUE, "was told to stop, and had not when it was killed (exit 137)")
+    kind = Kind.TERMINATED if exit_.kind is Kind.STOPPED else exit_.kind
+    return Verdict(kind, f"was told to stop, and {exit_.phrase()}")
 
 
 def _told(pod: Mapping[str, Any], exit_: Exit, events: Sequence[Mapping[str, Any]]) -> bool:
@@ -128,15 +134,18 @@ def _told(pod: Mapping[str, Any], exit_: Exit, events: Sequence[Mapping[str, Any
 
     The time of a deletion alone does not say so: once all containers have ended it is set to that moment.
     """
-    if any(
-        event.get("reason") == "Killing" and text(event, "message").startswith(_STOPPING) for event in events
-    ):
+    if any(message.startswith(_STOPPING) for message in _killing(events)):
         return True
     removal = moment(pod, "metadata", "deletionTimestamp")
     grace = whole(pod, "metadata", "deletionGracePeriodSeconds")
     if removal is None or not grace or exit_.at is None:
         return False
     return (removal - exit_.at).total_seconds() < grace
+
+
+def _killing(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return why the kubelet has stopped containers of a pod."""
+    return [text(event, "message") for event in events if event.get("reason") == "Killing"]
 
 
 def _unsaid(pod: Mapping[str, Any], exit_: Exit | None) -> Verdict:

@@ -1,4 +1,4 @@
-"""Submitting: a Job is created, its ConfigMaps before it; one that is there is never replaced."""
+"""Submitting: a Job is created, its ConfigMaps before it. Nothing that is there is replaced."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ _TAKEN = 409, "AlreadyExists"
 def submit(cluster: Cluster, manifest: Manifest, warn: Callable[[str], None]) -> str:
     """Create what a manifest holds; return the Job's name. ``warn`` is told what the cluster warns of.
 
-    Raises `ClusterRefusedError` where a Job of its name is there. Its ConfigMaps are then left as they are:
-    pods may be reading them.
+    Raises `ClusterRefusedError` where a Job of its name is there, or a ConfigMap that holds something else.
     """
     there = cluster.job(manifest.name) if manifest.name else None
     if there is not None:
         raise _taken(cluster, there)
     for config_map in manifest.config_maps:
-        for warning in cluster.apply(config_map).warnings:
+        for warning in _put(cluster, config_map):
             warn(warning)
     try:
         answer = cluster.create(manifest.job)
@@ -40,6 +39,21 @@ def submit(cluster: Cluster, manifest: Manifest, warn: Callable[[str], None]) ->
     for warning in answer.warnings:
         warn(warning)
     return text(answer.value, "metadata", "name") or manifest.name
+
+
+def _put(cluster: Cluster, config_map: Mapping[str, Any]) -> tuple[str, ...]:
+    """Create a ConfigMap, unless it is there as it should be; return what the cluster warns of."""
+    name = text(config_map, "metadata", "name")
+    there = cluster.config_map(name)
+    if there is None:
+        return cluster.create_config_map(config_map).warnings
+    if any((there.get(field) or {}) != (config_map.get(field) or {}) for field in ("data", "binaryData")):
+        raise ClusterRefusedError(
+            f"There is a ConfigMap {name} in namespace {cluster.namespace} that holds something else, and it "
+            "is not replaced: pods may be reading it. Delete it if none does, or rename the new one.",
+            *_TAKEN,
+        )
+    return ()
 
 
 def _taken(cluster: Cluster, job: Mapping[str, Any]) -> ClusterRefusedError:

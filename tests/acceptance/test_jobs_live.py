@@ -82,8 +82,8 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def test_submit(operator: Operator) -> None:
-    """A manifest's ConfigMaps are applied, then its Job is created, in the context's namespace."""
-    operator.cluster.plan("PATCH /m", reply(200, {}))
+    """A manifest's ConfigMaps are created, then its Job, in the context's namespace."""
+    operator.cluster.plan("POST /configmaps", reply(201, {}))
     operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": "m"}}))
     (operator.folder / "m.yaml").write_text(MANIFEST, "utf-8")
     done = operator("submit", "m.yaml")
@@ -91,10 +91,20 @@ def test_submit(operator: Operator) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Job m is created in namespace migrations.\n"
     assert "`chunkmigrate job watch m` follows it." in done.stderr
-    _, apply, create = operator.cluster.asked
-    assert apply.path == "/api/v1/namespaces/migrations/configmaps/m"
-    assert apply.headers["content-type"] == "application/apply-patch+yaml"
-    assert (create.path, create.body["kind"]) == (JOBS, "Job")
+    sent = [(one.path, one.body["kind"]) for one in operator.cluster.asked if one.method == "POST"]
+    assert sent == [("/api/v1/namespaces/migrations/configmaps", "ConfigMap"), (JOBS, "Job")]
+
+
+@pytest.mark.parametrize(("data", "code"), [({"m.py": "pass"}, 0), ({"m.py": "fail"}, 2), (None, 2)])
+def test_config_map_is_there(data: Any, code: int, operator: Operator) -> None:
+    """A ConfigMap that is there as it should be serves; one that holds something else is not replaced."""
+    operator.cluster.plan("GET /configmaps/m", reply(200, {"metadata": {"name": "m"}, "data": data}))
+    operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": "m"}}))
+    done = operator("submit", "-", stdin=MANIFEST)
+
+    assert done.returncode == code
+    assert ("ConfigMap m in namespace migrations that holds something else" in done.stderr) is bool(code)
+    assert len([one for one in operator.cluster.asked if one.method == "POST"]) == (0 if code else 1)
 
 
 def test_submit_from_standard_input(operator: Operator) -> None:
@@ -125,8 +135,8 @@ def test_job_is_there(name: str, over: bool, tmp_path: Path) -> None:  # noqa: F
 def test_job_appears_meanwhile(operator: Operator) -> None:
     """Of two that submit at once the second is told that the Job is there, not of a conflict."""
     there = scenario("oomkilled").job
-    operator.cluster.plan("PATCH /m", reply(200, {}))
-    operator.cluster.plan("GET /m", refusal("404-job.json"), reply(200, there))
+    operator.cluster.plan("POST /configmaps", reply(201, {}))
+    operator.cluster.plan("GET /jobs/m", refusal("404-job.json"), reply(200, there))
     operator.cluster.plan("POST /jobs", refusal("409-already-exists.json"))
     operator.cluster.plan("GET /pods", reply(200, {"items": []}))
     done = operator("submit", "-", stdin=MANIFEST)

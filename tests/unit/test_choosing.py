@@ -78,6 +78,8 @@ def test_not_chosen(name: str | None, there: list[dict[str, Any]], sentence: str
         (("chunkmigrate", "run", "--memory", "64Mi", "m"), "m"),
         (("run", "--memory=64Mi", "m", "--writers", "2"), "m"),
         (("run", "--show-values", "m"), "m"),
+        (("run", "--wait", "5m", "--", "-m-"), "-m-"),
+        (("run", "--"), ""),
         (("run", "--all"), ""),
         (("python", "-c", "x"), ""),
         ((), ""),
@@ -86,6 +88,14 @@ def test_not_chosen(name: str | None, there: list[dict[str, Any]], sentence: str
 def test_migration(args: tuple[str, ...], name: str) -> None:
     """The migration of a Job is the one its container's command names."""
     assert migration(job("j", *args)) == name
+
+
+def test_annotated_migration() -> None:
+    """What a Job is annotated with comes before its command, in which a $ is spelled in its own way."""
+    annotated = job("j", "run", "--", "a$$b")
+    annotated["metadata"]["annotations"] = {"chunkmigrate/migration": "a$b"}
+
+    assert migration(annotated) == "a$b"
 
 
 def test_migration_of_anything() -> None:

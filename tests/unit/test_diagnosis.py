@@ -283,6 +283,21 @@ def test_oom_while_stopping() -> None:
     assert "memory had run out in it" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("code", "how"), [(75, "stopped at a checkpoint (exit 75)"), (137, "was killed (exit 137)")]
+)
+def test_liveness_probe(code: int, how: str) -> None:
+    """A run that gave no sign of life, and was stopped for that, is said to be."""
+    pod, events = last("sigterm-untrapped"), scenario("sigterm-untrapped").events
+    terminated(pod)["exitCode"] = code
+    for event in events:
+        event["message"] = "Container c failed liveness probe, will be restarted"
+    found = only(pod, events=events)
+
+    assert found.kind is Kind.UNRESPONSIVE
+    assert f"failed its liveness probe, and {how}" in found.sentence
+
+
 def test_killed_for_an_unsaid_reason_while_stopping() -> None:
     """Where the reason is missing, a kill while it was being stopped may have been for memory, too."""
     pod = last("sigterm-untrapped")

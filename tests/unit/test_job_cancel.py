@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +37,12 @@ class Going:
     def job(self, _: str) -> Any:
         self.goes_after -= 1
         return JOB if self.goes_after >= 0 else self.later
+
+    def config_map(self, name: str) -> Any:
+        return {"metadata": {"name": name, "labels": {"app.kubernetes.io/instance": name.partition(".")[0]}}}
+
+    def delete_config_map(self, name: str) -> None:
+        self.happened.append(f"deleted {name}")
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -85,6 +92,17 @@ def test_job_that_does_not_go() -> None:
     assert not cluster.cancel(now=True)
     assert "still being deleted" in cluster.happened[-1]
     assert GONE_SECONDS <= cluster.time < GONE_SECONDS + 10
+
+
+def test_its_config_maps() -> None:
+    """The ConfigMaps that were submitted with a Job go with it, those of others do not."""
+    job = deepcopy(JOB)
+    volumes = [{"configMap": {"name": name}} for name in ("sigterm-graceful.files", "settings")]
+    job["spec"]["template"]["spec"]["volumes"] = [{"emptyDir": {}}, *volumes]
+    cluster = Going()
+
+    assert cluster.cancel(now=True, job=job)
+    assert cluster.happened == ["deleted", "deleted sigterm-graceful.files"]
 
 
 def test_later_job_of_the_name() -> None:
