@@ -178,6 +178,12 @@ class PageReader:
             self._learn(page)
         return page
 
+    def pages(self, after: Key | None, page_bytes: int, *, measured: bool) -> Iterator[Page]:
+        """Yield page after page behind ``after``, up to the bound."""
+        while page := self.read(after, page_bytes, measured=measured):
+            yield page
+            after = page.through
+
     def forget(self) -> None:
         """Forget what lies behind the last position: the next page may begin in front of it."""
         self._sizes.clear()

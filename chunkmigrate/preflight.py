@@ -1,20 +1,45 @@
-"""Preflight: what can be known to be wrong before a run touches anything, and what to tell its operator."""
+"""Preflight: what a run has to work with, and what can be known to be wrong before it touches anything."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chunkmigrate import sizing
 from chunkmigrate.errors import BudgetTooSmallError
+from chunkmigrate.memory import Sensor
+from chunkmigrate.settings import WRITERS
 from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
     from chunkmigrate.memory import Budget
+    from chunkmigrate.settings import Settings
+    from chunkmigrate.sizing import Most
+    from chunkmigrate.tuned import Tuned
 
 STANDALONE = (
     "This server is standalone and has no transactions: after a kill, a lost connection or a failure the "
     "documents of a chunk may be migrated twice. Use a replica set (one member is enough) for exactly once."
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """What a run has to work with: the sensor of its budget, writers, the largest sizes there is use in."""
+
+    sensor: Sensor
+    writers: int
+    most: Most | None
+
+
+def means_of(settings: Settings, settled: Tuned | None) -> Means:
+    """Return what the settings give a run, and where they are silent what was ``settled`` beforehand."""
+    memory = settled.memory if settled else None
+    return Means(
+        sensor=Sensor(memory=settings.memory, request=settings.request, tuned=memory),
+        writers=settings.writers or (settled.writers if settled else WRITERS),
+        most=settled.most if settled else None,
+    )
 
 
 def check_budget(budget: Budget, rss: int) -> None:

@@ -51,10 +51,8 @@ def previews(backfill: Backfill, stretches: Sequence[Segment], *, show_values: b
 
 def _pages(backfill: Backfill, stretches: Sequence[Segment]) -> Iterator[Page]:
     for stretch in stretches:
-        reader, after = PageReader(backfill.scan, stretch.upto), stretch.after
-        while page := reader.read(after, MIN_PAGE_BYTES, measured=True):
-            yield page
-            after = page.through
+        reader = PageReader(backfill.scan, stretch.upto)
+        yield from reader.pages(stretch.after, MIN_PAGE_BYTES, measured=True)
 
 
 def _of_page(backfill: Backfill, page: Page, *, show_values: bool) -> Iterator[Preview | None]:

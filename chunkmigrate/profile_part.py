@@ -237,10 +237,7 @@ def _weighed(scan: Scan, stretch: Segment) -> Iterator[Weighed]:
 
 
 def _pages(scan: Scan, stretch: Segment) -> Iterator[Page]:
-    reader, after = PageReader(scan, stretch.upto), stretch.after
-    while page := reader.read(after, MIN_PAGE_BYTES, measured=True):
-        yield page
-        after = page.through
+    yield from PageReader(scan, stretch.upto).pages(stretch.after, MIN_PAGE_BYTES, measured=True)
 
 
 def _after(seconds: float) -> Any:

@@ -14,7 +14,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _INT32 = struct.Struct("<i").unpack_from
 _PACKED = struct.Struct("<i").pack
@@ -142,6 +142,13 @@ def head(index: int) -> int:
 def enclosed(elements_: bytes | memoryview) -> bytes:
     """Return the document that has these elements."""
     return b"".join((_PACKED(len(elements_) + _DOCUMENT_OVERHEAD), elements_, b"\0"))
+
+
+def one_of(keys: Iterable[Key]) -> RawBSONDocument:
+    """Return the condition that an ``_id`` is one of ``keys``."""
+    # An array is a document whose elements have numbers for names.
+    names = enclosed(b"".join(key.element(str(number)) for number, key in enumerate(keys)))
+    return RawBSONDocument(enclosed(b"\x03_id\0" + enclosed(b"\x04$in\0" + names)))
 
 
 def _last(document: bytes | memoryview) -> int:

@@ -12,10 +12,9 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import server, tuned
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedError
-from chunkmigrate.memory import Sensor
 from chunkmigrate.pod import Pulse
+from chunkmigrate.preflight import means_of
 from chunkmigrate.runner import Run
-from chunkmigrate.settings import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from chunkmigrate.outcome import Outcome
     from chunkmigrate.settings import Settings
     from chunkmigrate.stop import Stop
-    from chunkmigrate.tuned import Tuned
 
 
 class Runs:
@@ -60,7 +58,8 @@ class Runs:
         Raises `StoppedError` where it was asked to stop before it had the lease.
         """
         settled, unused = tuned.load(migration)
-        sensor = self._sensor(settled)
+        means = means_of(self._settings, settled)
+        sensor = means.sensor
         with self._audience.of_a_run(self.database.name, sensor.rss_start) as consumer:
             for warning in self._news([unused, *sensor.budget.warnings]):
                 consumer.note("warning", warning)
@@ -68,8 +67,8 @@ class Runs:
                 self._pulse.kept_up(migration),
                 self.database,
                 sensor,
-                writers=self._settings.writers or (settled.writers if settled else WRITERS),
-                most=settled.most if settled else None,
+                writers=means.writers,
+                most=means.most,
                 wait=self._wait,
                 max_rate=self._settings.max_rate,
                 stopped=self._is_stopped,
@@ -82,10 +81,6 @@ class Runs:
         # Asked all the time by whatever goes on, also while it waits or pauses: what hangs does not ask.
         self._pulse.beat()
         return self.stop.asked
-
-    def _sensor(self, settled: Tuned | None) -> Sensor:
-        memory = settled.memory if settled else None
-        return Sensor(memory=self._settings.memory, request=self._settings.request, tuned=memory)
 
     def _news(self, warnings: Sequence[str]) -> list[str]:
         """Return the warnings that were not given yet: several runs may have the same budget."""

@@ -18,7 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from chunkmigrate.pages import Page, PageReader
-from chunkmigrate.raw import enclosed
+from chunkmigrate.raw import enclosed, one_of
 from chunkmigrate.retry import Retry
 from chunkmigrate.windows import READ_SECONDS
 
@@ -52,15 +52,10 @@ class Scan:
         """Yield the documents decoded, one at a time, in ``_id`` order."""
         Retry()(self.check)
         upto = Retry()(self.upper_bound)
-        pages = () if upto is None else self._plain_pages(upto)
-        for page in pages:
+        if upto is None:
+            return
+        for page in PageReader(self, upto).pages(None, PLAIN_PAGE_BYTES, measured=False):
             yield from page.decoded(self.collection.codec_options)
-
-    def _plain_pages(self, upto: Key) -> Iterator[Page]:
-        reader, after = PageReader(self, upto), None
-        while page := reader.read(after, PLAIN_PAGE_BYTES, measured=False):
-            yield page
-            after = page.through
 
     def on(self, database: Database[Any]) -> Scan:
         """Return the same scan of another client's database."""
@@ -145,10 +140,7 @@ class Scan:
 
     def among(self, keys: Sequence[Key], *, session: ClientSession | None = None) -> Page:
         """Return the documents called ``keys`` that match, read in the transaction of ``session``."""
-        names = enclosed(b"".join(key.element(str(number)) for number, key in enumerate(keys)))
-        chosen = enclosed(b"\x04$in\0" + names)  # an array, whose elements have numbers for names
-        condition = RawBSONDocument(enclosed(b"\x03_id\0" + chosen))
-        return self._find(self._projected(self._command([condition], len(keys))), session)
+        return self._find(self._projected(self._command([one_of(keys)], len(keys))), session)
 
     def sizes(
         self, after: Key | None, upto: Key, limit: int, *, session: ClientSession | None = None

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
-from chunkmigrate.raw import enclosed
+from chunkmigrate.raw import one_of
 from chunkmigrate.settings import MAX_WRITERS
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ class Scratch:
         """Copy documents, whole, with the indexes of their collection; what was here before is gone."""
         self.clear()
         source, target = self.scan.collection, self._place(self.scan.namespace)
-        chosen = RawBSONDocument(enclosed(b"\x03_id\0" + enclosed(b"\x04$in\0" + _array(keys))))
-        source.aggregate([{"$match": chosen}, {"$out": target}])
+        source.aggregate([{"$match": one_of(keys)}, {"$out": target}])
         if indexes := [*map(_index, filter(_is_secondary, source.list_indexes()))]:
             source.database.command("createIndexes", target, indexes=indexes)
         # Made before, for a collection that two transactions make at once lets only one of them pass.
@@ -129,7 +127,3 @@ def _is_secondary(index: Mapping[str, Any]) -> bool:
 
 def _index(index: Mapping[str, Any]) -> dict[str, Any]:
     return {option: value for option, value in index.items() if option not in _NOT_COPIED}
-
-
-def _array(keys: Sequence[Key]) -> bytes:
-    return enclosed(b"".join(key.element(str(number)) for number, key in enumerate(keys)))

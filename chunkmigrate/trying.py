@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import dryrun, tuned
 from chunkmigrate.ledger import Ledger
-from chunkmigrate.memory import Sensor
 from chunkmigrate.opening import opened
+from chunkmigrate.preflight import means_of
 from chunkmigrate.readonly import ReadOnly
-from chunkmigrate.settings import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.dryrun import DryRun, Foreseen
+    from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.settings import Settings
     from chunkmigrate.stop import Stop
@@ -64,18 +64,15 @@ class Trials:
     def run(self, migration: Migration) -> bool:
         """Try one migration; return whether a run of it would come to its end."""
         settled, unused = tuned.load(migration)
-        sensor = Sensor(
-            memory=self._settings.memory,
-            request=self._settings.request,
-            tuned=settled.memory if settled else None,
-        )
+        means = means_of(self._settings, settled)
+        sensor = means.sensor
         trial = dryrun.DryRun(
             migration,
             self._database,
             sensor,
-            writers=self._settings.writers or (settled.writers if settled else WRITERS),
+            writers=means.writers,
             sample=self._sample,
-            most=settled.most if settled else None,
+            most=means.most,
             stopped=lambda: self._stop.asked,
             show_values=self._show_values,
         )
