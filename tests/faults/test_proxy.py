@@ -124,6 +124,6 @@ def test_delayed(proxy: Proxy) -> None:
 
 
 def test_server_away(proxy: Proxy) -> None:
-    """Where the server is away, a connection ends at once."""
-    with Proxy(1) as alone, connected(alone) as one, pytest.raises(ConnectionResetError):
+    """Where the server is away, a connection ends at once: while it is made, or with the first read."""
+    with Proxy(1) as alone, pytest.raises(ConnectionResetError), connected(alone) as one:
         one.recv(1)
