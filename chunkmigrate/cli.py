@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, jobs, options, reporting, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import (
+    addresses,
+    jobs,
+    options,
+    reporting,
+    saying,
+    scaffolding,
+    server,
+    together,
+    tuner,
+    verbs,
+)
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -30,6 +41,7 @@ from chunkmigrate.errors import (
     UsageError,
 )
 from chunkmigrate.ledger import APPLIED, STOPPED, Ledger
+from chunkmigrate.memory import Share
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
@@ -76,6 +88,7 @@ def run(
     directory: options.Dir = None,
     memory: options.Memory = None,
     writers: options.Writers = None,
+    workers: options.Workers = None,
     max_rate: options.MaxRate = None,
     wait: options.Wait = "0",
     show_values: options.ShowValues = False,
@@ -91,6 +104,7 @@ def run(
         dir=directory,
         memory=memory,
         writers=writers,
+        workers=workers,
         max_rate=max_rate,
         metrics_port=metrics_port,
         metrics_push=metrics_push,
@@ -116,6 +130,11 @@ def run(
                 sample=options.checked(sample, dry_run=dry_run),
                 show_values=show_values,
             )
+            return
+        if Share.of(os.environ):
+            together.end_with_parent()
+        elif settings.workers > 1:
+            _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
             return
         with stop.on_signals(), opened(settings) as db:
             pulse = pulse_of(os.environ)
@@ -274,6 +293,10 @@ def _finish(outcome: Outcome, notifier: Notifier) -> None:
     again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
     code = DONE if outcome.status == APPLIED else AGAIN if again else FAILED
     notifier.ended(outcome, code)
+    _exit(code)
+
+
+def _exit(code: int) -> None:
     if code:
         raise typer.Exit(code)
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import ObjectId
 
-from chunkmigrate import checkpoint, lease_record, quarantine, records, server
+from chunkmigrate import checkpoint, leases, quarantine, records, server
 from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
 from chunkmigrate.plain import in_line
+from chunkmigrate.records import UNDIVIDED, Place
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def gathered(database: Database[Any], wanted: str | None) -> Evidence:
         if run is None:
             message = "No run is on record in this database yet."
             raise UnknownRunError(message)
-        lease = lease_record.look(database, run["migration"])
-        ours = lease if lease is not None and lease.token == run.get("token") else None
+        ours = leases.last_of(database, run["migration"], run.get("token"))
         status = DIED if run["status"] == RUNNING and not _lives(ours) else run["status"]
         left = _left(database, run) if ours and status == DIED else None
     return Evidence(
@@ -114,15 +114,21 @@ def _listed(names: Sequence[str]) -> str:
     return (in_line(", ".join(names[:_LISTED])) + more) if names else "none at all"
 
 
+def _place(database: Database[Any], run: Mapping[str, Any]) -> Place | None:
+    """Return where a run was at work: at a partition it had taken, or at the last step that was begun."""
+    ours = run.get("place") or {"migration": run["migration"], "partition": UNDIVIDED}
+    last = database[checkpoint.COLLECTION].find_one(ours, {"step": 1}, sort=[("step", -1)])
+    return last and Place(run["migration"], last["step"], run.get("place", {}).get("partition", 0))
+
+
 def _left(database: Database[Any], run: Mapping[str, Any]) -> Left | None:
     """Return what a run that died was about to do in its last step, and what was at work."""
     stored = database[checkpoint.COLLECTION].with_options(RAW)
-    slots = [*stored.find({"migration": run["migration"]})]
-    if not slots or run.get("quiet"):
+    place = _place(database, run)
+    if place is None or run.get("quiet"):
         return None
-    step = max(slot["step"] for slot in slots)
-    record = records.read([slot for slot in slots if slot["step"] == step])
-    mark = stored.find_one({"_id": checkpoint.mark_id(f"{run['migration']}:{step}")})
+    record = records.read([*stored.find(place.matching())])
+    mark = stored.find_one({"_id": checkpoint.mark_id(place.key)})
     key = records.key(mark["document"]) if mark else None
     return Left(
         intent=None if record.done else record.intent,

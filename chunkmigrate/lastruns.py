@@ -13,6 +13,7 @@ from chunkmigrate.errors import ChunkmigrateError
 from chunkmigrate.kubernetes.ending import Known
 from chunkmigrate.ledger import PENDING, Ledger
 from chunkmigrate.opening import opened
+from chunkmigrate.records import UNDIVIDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -90,7 +91,9 @@ def _known(run: Mapping[str, Any]) -> Known:
 
 
 def _last(database: Database[Any], migration: str, run: Mapping[str, Any]) -> Known:
-    intent = checkpoint.intended(database, migration, run.get("generation", 0))
+    ours = run.get("place") or {"migration": migration, "partition": UNDIVIDED}
+    generation = run.get("place_generation" if "place" in run else "generation", 0)
+    intent = checkpoint.intended(database, ours, generation)
     if intent is None:
         return _known(run)
     return replace(

@@ -1,5 +1,7 @@
 """The lease's record: one document per migration, and each change of it one update on the server's clock.
 
+A step that several processes share has one for each of its partitions, too.
+
 It is kept for ever, so that no generation is ever given twice. One that somebody has meddled with, so that it
 does not say who holds it until when, is nobody's. When to ask, to renew and to give up is ``lease``'s
 business; what an operator may do with it is ``control``'s.
@@ -11,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReturnDocument
@@ -21,6 +23,8 @@ from chunkmigrate.holder import Holder
 from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.database import Database
@@ -31,6 +35,9 @@ COLLECTION = "chunkmigrate_leases"
 _DATES: CodecOptions[Any] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 PAUSE, CANCEL = "pause", "cancel"
+
+# What a lease is called: the migration, or the document of a `records.Place` for one of its partitions.
+Name: TypeAlias = str | Mapping[str, Any]
 
 # What tells a record from what becomes of it, even where it is a date Python has none for, or none at all.
 _STAMP = {"$convert": {"input": "$renewed", "to": "long", "onError": None, "onNull": None}}
@@ -62,7 +69,10 @@ class Former:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseRecord:
-    """The record as the server had it at ``now``, which is the server's time; ``stamp`` tells a renewal."""
+    """The record as the server had it at ``now``, which is the server's time; ``stamp`` tells a renewal.
+
+    ``partition`` counts from 1, and is 0 in the lease of the migration itself.
+    """
 
     migration: str
     generation: int
@@ -75,6 +85,8 @@ class LeaseRecord:
     former: Former | None
     now: datetime
     stamp: int | None = None
+    step: int = 0
+    partition: int = 0
 
     @property
     def held(self) -> bool:
@@ -105,28 +117,31 @@ def collection_of(database: Database[Any]) -> Collection[Any]:
     return database.get_collection(COLLECTION, codec_options=_DATES)
 
 
-def look(database: Database[Any], migration: str) -> LeaseRecord | None:
-    """Return the record; None where the migration never had one. Reads only."""
-    found = collection_of(database).aggregate(
-        [{"$match": {"_id": migration}}, {"$set": {"now": "$$NOW", "stamp": _STAMP}}]
-    )
-    return next(map(_record, found), None)
+def look(database: Database[Any], name: Name) -> LeaseRecord | None:
+    """Return the record; None where there never was one. Reads only."""
+    return next(found(database, {"_id": name}), None)
 
 
-def present(database: Database[Any], migration: str) -> LeaseRecord:
+def found(database: Database[Any], matching: Mapping[str, Any]) -> Iterator[LeaseRecord]:
+    """Yield the records that match, as they are now. Reads only."""
+    now = {"$set": {"now": "$$NOW", "stamp": _STAMP}}
+    return map(_record, collection_of(database).aggregate([{"$match": matching}, now]))
+
+
+def present(database: Database[Any], name: Name) -> LeaseRecord:
     """Return the record, which is made where there is none: nobody's.
 
     It is not made where it is claimed, for an upsert may not ask for the server's time.
     """
-    while (found := look(database, migration)) is None:
+    while (record := look(database, name)) is None:
         with suppress(DuplicateKeyError):  # made by somebody else in this moment
-            collection_of(database).update_one({"_id": migration}, {"$setOnInsert": _NOBODY}, upsert=True)
-    return found
+            collection_of(database).update_one({"_id": name}, {"$setOnInsert": _NOBODY}, upsert=True)
+    return record
 
 
 def claim(
     collection: Collection[Any],
-    migration: str,
+    name: Name,
     holder: Holder,
     seconds: float,
     *,
@@ -150,13 +165,13 @@ def claim(
         "released": False,
         "former": _former(holder.token),
     }
-    ours = {"_id": migration, "$expr": {"$or": free}}
+    ours = {"_id": name, "$expr": {"$or": free}}
     return _updated(collection, ours, claimed | _renewed(seconds), session)
 
 
 def renew(
     collection: Collection[Any],
-    migration: str,
+    name: Name,
     token: str,
     seconds: float,
     *,
@@ -168,17 +183,17 @@ def renew(
     One that has run out is renewed as well while nobody else took it.
     """
     raised = {"generation": _NEXT} if advance else {}
-    return _updated(collection, _ours(migration, token), raised | _renewed(seconds), session)
+    return _updated(collection, _ours(name, token), raised | _renewed(seconds), session)
 
 
-def release(collection: Collection[Any], migration: str, token: str) -> None:
+def release(collection: Collection[Any], name: Name, token: str) -> None:
     """Give the lease back; who held it stays on record."""
     over = {"until": "$$NOW", "released": True}
-    collection.update_one(_ours(migration, token), [{"$set": over}])
+    collection.update_one(_ours(name, token), [{"$set": over}])
 
 
 def revoke(
-    collection: Collection[Any], migration: str, token: str, session: ClientSession | None
+    collection: Collection[Any], name: Name, token: str, session: ClientSession | None
 ) -> LeaseRecord | None:
     """Take the lease from whom ``token`` names, under a new generation; None where it is not theirs now."""
     nobody = {
@@ -188,23 +203,11 @@ def revoke(
         "released": True,
         "former": _former(""),
     }
-    return _updated(collection, _ours(migration, token), nobody, session)
+    return _updated(collection, _ours(name, token), nobody, session)
 
 
-def ask(database: Database[Any], migration: str, what: str, by: str) -> None:
-    """Put on record what is asked of whoever runs the migration."""
-    present(database, migration)
-    asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
-    collection_of(database).update_one({"_id": migration}, [{"$set": {"asked": asked}}])
-
-
-def clear(database: Database[Any], migration: str) -> None:
-    """Take back what was asked."""
-    collection_of(database).update_one({"_id": migration}, {"$set": {"asked": None}})
-
-
-def _ours(migration: str, token: str) -> dict[str, Any]:
-    return {"_id": migration, "holder.token": token, "released": False}
+def _ours(name: Name, token: str) -> dict[str, Any]:
+    return {"_id": name, "holder.token": token, "released": False}
 
 
 def _renewed(seconds: float) -> dict[str, Any]:
@@ -232,18 +235,19 @@ def _updated(
     values: Mapping[str, Any],
     session: ClientSession | None,
 ) -> LeaseRecord | None:
-    found = collection.find_one_and_update(
+    updated = collection.find_one_and_update(
         ours, [{"$set": values}], return_document=ReturnDocument.AFTER, session=session
     )
-    return None if found is None else _record(found)
+    return None if updated is None else _record(updated)
 
 
 def _record(document: Mapping[str, Any]) -> LeaseRecord:
     """Read a record. One that nobody ever held has no dates: it counts as over since the epoch."""
     renewed, until = document.get("renewed"), document.get("until")
     dated = isinstance(renewed, datetime) and isinstance(until, datetime)
+    name = document["_id"]
     return LeaseRecord(
-        migration=document["_id"],
+        **(name if isinstance(name, Mapping) else {"migration": name}),
         generation=document.get("generation") or 0,
         holder=_holder(document.get("holder")) if dated else None,
         since=_utc(document.get("since")),

@@ -16,7 +16,7 @@ import pymongo
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from chunkmigrate import checkpoint, lease_record, quarantine, server
+from chunkmigrate import checkpoint, lease_record, leases, quarantine, server
 from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ PAUSED = "paused"
 PENDING = "pending"
 RUNNING = "running"
 STOPPED = "stopped"
+
+_NO_GROUP = {"$in": ["", None]}
+_DIED = {"$set": {"status": DIED, "reason": "It ended without a word: killed, or cut off from MongoDB."}}
 
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
@@ -84,8 +87,7 @@ class Ledger:
         }
 
     def _is_held(self, migration: Migration) -> bool:
-        lease = lease_record.look(self.database, migration.name)
-        return lease is not None and lease.held
+        return bool(leases.held(self.database, migration.name))
 
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
@@ -98,9 +100,9 @@ class Ledger:
         One that is down as running and holds no lease any more has died; nobody has told it yet.
         """
         with _bounded():
-            lease = lease_record.look(self.database, migration)
+            held = leases.held(self.database, migration)
             found = [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
-        if lease and lease.held:
+        if held:
             return found
         return [run | {"status": DIED} if run["status"] == RUNNING else run for run in found]
 
@@ -123,7 +125,7 @@ class Ledger:
         count twice.
         """
         now = datetime.now(UTC)
-        who = {"host": holder.host, "pod": holder.pod, "pid": holder.pid, "token": holder.token}
+        who = {name: getattr(holder, name) for name in ("host", "pod", "pid", "token", "group")}
         began = {"status": RUNNING, "checksum": migration.checksum, "began": now, "ended": None}
         kept = {"migration": migration.name, "budget": budget, "sessions": [*sessions], "quiet": quiet}
         kept |= about or {}
@@ -138,12 +140,17 @@ class Ledger:
     def _bury(self, migration: Migration, run: ObjectId, generation: int) -> None:
         """Record as died what is down as running: ``run`` holds the lease, so nobody else runs.
 
-        Not what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the
-        last thing known of it.
+        Not those of a group, which hold other leases: `bury` is for them. Not what is paused: such a run
+        holds no lease, nobody can tell whether it lives, and "paused" is the last thing known of it.
         """
         dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
-        reason = "It ended without a word: killed, or cut off from MongoDB."
-        self._now(RUNS).update_many(dead, {"$set": {"status": DIED, "reason": reason}})
+        self._now(RUNS).update_many(dead | {"group": _NO_GROUP}, _DIED)
+
+    def bury(self, token: str) -> None:
+        """Record as died the run of the holder called ``token``, and end what it has left open."""
+        self.disarm(token)
+        with _bounded():
+            self._now(RUNS).update_many({"token": token, "status": RUNNING}, _DIED)
 
     def disarm(self, token: str) -> None:
         """End the transactions that the holder called ``token`` has left open, whose lease is taken away.
@@ -179,6 +186,30 @@ class Ledger:
             self._bury(migration, run, generation)
             self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
 
+    def took(self, migration: str, run: ObjectId, place: Mapping[str, Any], generation: int) -> None:
+        """Record that a run has taken the partition at ``place``, whose lease has now this ``generation``.
+
+        The others may all have ended before, and said how the migration stands.
+        """
+        at = {"place": dict(place), "place_generation": generation}
+        with _bounded():
+            self._now(RUNS).update_one({"_id": run}, {"$set": at | {"status": RUNNING}})
+            ended = {"_id": migration, "status": {"$in": [STOPPED, FAILED]}}
+            self.database[MIGRATIONS].update_one(ended, {"$set": {"status": RUNNING, "ended": None}})
+
+    def settle(self, migration: Migration, status: str) -> None:
+        """Record how a migration stands that several runs share, once none of them is left at work.
+
+        Who begins after that has a later generation, and says itself how it stands.
+        """
+        with _bounded():
+            lease = lease_record.look(self.database, migration.name)
+            if lease is None or leases.held(self.database, migration.name):
+                return
+            unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
+            now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}
+            self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
+
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
         lives = {"_id": run, "status": {"$in": [RUNNING, PAUSED]}}
@@ -205,6 +236,10 @@ class Ledger:
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
                 self._enter(migration, generation, {"$set": ended | {"run": run}})
+            if status == APPLIED and not quiet:
+                # Those of a group that died while others were at work; one that lives will say its own end.
+                left = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}}
+                self._now(RUNS).update_many(left, _DIED)
 
     def _enter(self, migration: Migration, generation: int, update: Mapping[str, Any]) -> None:
         """Change a migration's entry, or make it, unless it is of a later generation than ours.

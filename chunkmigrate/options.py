@@ -23,6 +23,10 @@ Memory = Annotated[
     typer.Option(help="The budget, such as 512Mi; else the pod's request or limit.", show_default=False),
 ]
 Writers = Annotated[int | None, typer.Option(help="Writer threads, 1 to 4. [default: 2]", show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that share the work and the memory. [default: 1]", show_default=False),
+]
 MaxRate = Annotated[
     float | None,
     typer.Option(help="Documents per second, at most. [default: no limit]", show_default=False),

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import server
 from chunkmigrate.errors import ServerError, SupersededError
-from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate.ledger import APPLIED, PAUSED, Ledger
 from chunkmigrate.retry import Retry
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ class Recorder:
     def pause(self) -> None:
         """Record that the run pauses, before it gives its lease back."""
         self._noted(self._ledger.paused)
+        self._settle(PAUSED)
+
+    def _settle(self, status: str) -> None:
+        """Say how the migration stands, where the run shares it with others and is the last of them."""
+        if status != APPLIED and not self._lease.held and not self._quiet:
+            self._ledger.settle(self._migration, status)
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
@@ -110,8 +116,8 @@ class Recorder:
             self._ledger.keep(self.run, facts)
 
     def _noted(self, note: Callable[..., None]) -> None:
-        generation = self._lease.generation
-        self._retry(lambda: note(self._migration, self.run, generation=generation, quiet=self._quiet))
+        generation, quiet = self._lease.generation, self._quiet or not self._lease.held
+        self._retry(lambda: note(self._migration, self.run, generation=generation, quiet=quiet))
 
     def end(self, status: str, facts: Mapping[str, Any], *, quiet: bool = False) -> None:
         """Record how the run ended; ``quiet``: in the history alone.
@@ -132,10 +138,14 @@ class Recorder:
             self._note("warning", "How the run ended could not be recorded: the database does not answer.")
 
     def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
-        generation = self._lease.generation
+        generation, shared = self._lease.generation, not self._lease.held
 
         def end() -> None:
-            self._ledger.end(self._migration, self.run, status, facts, generation=generation, quiet=quiet)
+            self._ledger.end(
+                self._migration, self.run, status, facts, generation=generation, quiet=quiet or shared
+            )
+            if not quiet:
+                self._settle(status)
 
         if status == APPLIED:  # worth the time of an election
             self._retry(end)

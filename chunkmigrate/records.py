@@ -22,8 +22,36 @@ if TYPE_CHECKING:
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
 
+# What the records of a step match that is not divided, those of earlier versions included.
+UNDIVIDED: Mapping[str, Any] = {"$not": {"$gt": 0}}
+
 # One death may be chance, two a coincidence: a document is given up when it was at work in three.
 DEATHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where records belong: to a step of a migration, or to one of its partitions, which count from 1.
+
+    A step that is not divided is partition 0.
+    """
+
+    migration: str
+    step: int
+    partition: int = 0
+
+    @property
+    def key(self) -> str:
+        """What the names of its records begin with."""
+        return f"{self.migration}:{self.step}" + (f"/{self.partition}" if self.partition else "")
+
+    def matching(self) -> dict[str, Any]:
+        """Return what its records match, and no others."""
+        return {"migration": self.migration, "step": self.step, "partition": self.partition or UNDIVIDED}
+
+    def document(self) -> dict[str, Any]:
+        """Return what is stored with each of its records."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,9 @@ codes are the command line's.
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +27,21 @@ from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
 from chunkmigrate.recorder import Recorder
-from chunkmigrate.records import Counts
+from chunkmigrate.records import UNDIVIDED
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
+from chunkmigrate.sharing import Sharing
+from chunkmigrate.standing import Standing
 from chunkmigrate.step import Context, Step
 from chunkmigrate.timekeeper import Timekeeper, circumstances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+    from chunkmigrate.backfill import Backfill
     from chunkmigrate.consumers import Note
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
@@ -76,36 +81,36 @@ class Run:
         self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
         self._note = self._times.note
-        ledger, self._holder = Ledger(database), this_process()
-        fence = partial(checkpoint.fence, database, migration.name)
-        self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=ledger.disarm)
+        self._ledger, self._holder = Ledger(database), this_process()
+        undivided = {"migration": migration.name, "partition": UNDIVIDED}
+        fence = partial(checkpoint.fence, database, undivided)
+        self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=self._ledger.disarm)
+        # Whether others may work on the same step: those of our group, or of one before us.
+        self._shared = bool(self._holder.group)
         self._recorder = Recorder(
-            ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
+            self._ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
         )
-        self._began, self._done = time.monotonic(), Counts()
-        self._step: Step | None = None
-        self._readmission: Readmission | None = None
-        self._position: str | None = None
+        self._stands = Standing(migration.name, sensor)
         self._former: Former | None = None
-        self._status, self._reason = APPLIED, ""
-        # While this one was paused, another run has applied the migration.
+        # While this one was paused, or did its share, another run has applied the migration.
         self._overtaken = False
 
     @property
     def outcome(self) -> Outcome:
         """How the run stands; how it ended, once it was iterated to the end."""
-        return self._outcome(self._status, self._reason)
+        return self._stands.outcome()
 
     def failure(self, reason: str) -> Outcome:
         """Return the outcome of a run that raised."""
-        return self._outcome(FAILED, reason)
+        self._stands.end(FAILED, reason)
+        return self._stands.outcome()
 
     def __iter__(self) -> Iterator[Progress]:
         """Apply the migration, yielding after each chunk. A failure is recorded and raised."""
         check_budget(self._sensor.budget, self._sensor.rss_start)
         return_large_buffers()
         with self._lease, opened(self._database.client, self._writers) as sessions:
-            self._former = self._acquire()
+            self._former = self._acquire(self._wait)
             if self._lease.asked == "cancel":
                 raise CancelledError(self.migration.name, self._lease.asked_by)
             if self._is_done():
@@ -121,8 +126,8 @@ class Run:
             yield from self._apply(sessions)
         except LeaseHeldError as error:
             # Nothing has failed: it was paused, and now somebody else goes on with it.
-            self._end(STOPPED, str(error))
-            self._record(STOPPED, quiet=True)
+            self._stands.end(STOPPED, str(error))
+            self._record(STOPPED, quiet=not self._shared)
             raise
         except ChunkmigrateError as error:
             self._record_failure(str(error), error)
@@ -137,9 +142,9 @@ class Run:
                 self._record_failure(str(explained), explained)
                 raise explained from error
             # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
-            self._end(STOPPED, "stop")
+            self._stands.end(STOPPED, "stop")
             self._note("warning", explained.discreet)
-        self._record(self._status, quiet=self._overtaken)
+        self._record(self._stands.status, quiet=self._overtaken)
 
     def _apply(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         if not self._may_go_on():
@@ -155,57 +160,72 @@ class Run:
             return
         for number, backfill in enumerate(steps):
             while self._may_go_on():
-                step = Step(context, number, backfill, self._former)
-                yield from self._times.sampled(self._one_step(len(steps), step))
-                if not step.was_done:
-                    self._former = None
-                if self._status != PAUSED:
+                with closing(self._attempts(context, number, backfill)) as attempts:
+                    for step in attempts:
+                        yield from self._times.sampled(self._one_step(len(steps), step))
+                        if self._stands.status != APPLIED:
+                            break
+                if self._stands.status != PAUSED:
                     break
-            if self._status != APPLIED or self._overtaken:
+            if self._stands.status != APPLIED or self._overtaken:
                 return
+
+    def _attempts(self, context: Context, number: int, backfill: Backfill) -> Generator[Step]:
+        """Yield the attempt to make at a step; where others share it, one for each partition that is free."""
+        sharing = Sharing(context, number, backfill, self._holder, self._ledger, self._former)
+        self._shared = self._shared or sharing.is_divided()
+        if not (self._shared and sharing.divide()):
+            step = Step(context, number, backfill, self._former)
+            yield step
+            self._former = self._former if step.was_done else None
+            return
+        self._former = None
+        yield from sharing
+        if sharing.stopped_by:
+            self._interpret(sharing.stopped_by)
+        else:
+            # Others hold it as long as it takes to see that all is done, and to say so.
+            self._take_back(wait=math.inf)
 
     def _may_go_on(self) -> bool:
         """Idle as long as an operator wants it so; return whether the run is to go on."""
         while self._lease.asked == "pause" and not self._stopped() and not self._overtaken:
             self._idle()
         if self._overtaken:
-            self._end(APPLIED, ALREADY)
-        elif self._stopped():
-            self._end(STOPPED, "stop")
+            return False
+        if self._stopped():
+            self._stands.end(STOPPED, "stop")
         elif self._lease.asked == "cancel":
-            self._end(CANCELLED, "cancel")
+            self._stands.end(CANCELLED, "cancel")
         else:
-            self._end(APPLIED, "")
-        return self._status == APPLIED and not self._overtaken
+            self._stands.end(APPLIED, "")
+        return self._stands.status == APPLIED
 
     def _one_step(self, steps: int, step: Step) -> Iterator[Progress]:
-        self._step = step
+        self._stands.step = step
         for result in step:
-            self._lease.check()
+            step.lease.check()
             yield Progress(
                 step=step.number + 1,
                 steps=steps,
-                counts=self._counts(),
+                counts=self._stands.counts(),
                 step_read=step.gained.read,
                 total=step.total(),
                 result=result,
             )
-        self._lease.check()
+        step.lease.check()
         if step.stopped_by:
             self._interpret(step.stopped_by)
-        self._done, self._position, self._step = self._counts(), step.position, None
+        self._stands.passed(step)
 
     def _interpret(self, stopped_by: str) -> None:
         """Say what a stop means: the loop knows only that it was to end."""
         if stopped_by == "memory" or self._stopped():
-            self._end(STOPPED, stopped_by)
+            self._stands.end(STOPPED, stopped_by)
         elif self._lease.asked == "cancel":
-            self._end(CANCELLED, "cancel")
+            self._stands.end(CANCELLED, "cancel")
         else:
-            self._end(PAUSED, "pause")
-
-    def _end(self, status: str, reason: str) -> None:
-        self._status, self._reason = status, reason
+            self._stands.end(PAUSED, "pause")
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
@@ -220,22 +240,27 @@ class Run:
             self._note("paused", "", signal=OPERATOR, seconds=IDLE_SECONDS)
         if self._stopped() or self._lease.asked:
             return
-        # A death nobody has been told of yet is not forgotten because of a pause.
-        self._former = self._acquire() or self._former
-        self._overtaken = self._is_done()
+        self._take_back(wait=self._wait)
         if self._overtaken or self._lease.asked:
             return
         self._recorder.resume()
         self._note("resumed", "Going on.")
 
+    def _take_back(self, *, wait: float) -> None:
+        """Take the lease again, and see whether somebody has applied the migration in the meantime."""
+        # A death nobody has been told of yet is not forgotten because of a pause.
+        self._former = self._acquire(wait) or self._former
+        self._overtaken = self._is_done()
+
     def _is_done(self) -> bool:
         if done := self._recorder.is_done():
-            self._end(APPLIED, ALREADY)
+            # Of a migration that was shared, this run has done a part.
+            self._stands.end(APPLIED, "" if self._shared and self._stands.counts().read else ALREADY)
         return done
 
-    def _acquire(self) -> Former | None:
+    def _acquire(self, wait: float) -> Former | None:
         return self._lease.acquire(
-            wait=self._wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
+            wait=wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
         )
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
@@ -254,45 +279,26 @@ class Run:
         )
 
     def _readmit(self, readmission: Readmission) -> None:
-        self._readmission = readmission
+        self._stands.readmission = readmission
+        again = readmission.counts
         while self._may_go_on() and not readmission.ended:
             try:
                 readmission.run()
             finally:
-                self._done = readmission.counts
-        if self._status == APPLIED and self._done.quarantined:
-            self._end(FAILED, f"{self._done.quarantined:,} documents failed again and stay in quarantine")
-
-    def _counts(self) -> Counts:
-        """Count what this run did: earlier steps, and what the current one gained."""
-        return self._done + self._step.gained if self._step else self._done
+                self._stands.done = again = readmission.counts
+        if self._stands.status == APPLIED and again.quarantined:
+            self._stands.end(FAILED, f"{again.quarantined:,} documents failed again and stay in quarantine")
 
     def _facts(self) -> dict[str, Any]:
         return self.outcome.facts() | self._times.facts()
 
     def _record_failure(self, reason: str, error: Exception) -> None:
-        self._end(FAILED, reason)
+        self._stands.end(FAILED, reason)
         self._record(FAILED, error=error)
 
     def _record(self, status: str, *, quiet: bool = False, error: Exception | None = None) -> None:
         try:
             self._recorder.end(status, self._facts() | {"failure": failed(error)}, quiet=quiet)
         except ChunkmigrateError as unrecorded:
-            self._end(FAILED, str(unrecorded))
+            self._stands.end(FAILED, str(unrecorded))
             raise
-
-    def _outcome(self, status: str, reason: str) -> Outcome:
-        budget = self._sensor.budget
-        return Outcome(
-            migration=self.migration.name,
-            status=status,
-            counts=self._counts(),
-            peak=self._sensor.peak(),
-            start=self._sensor.rss_start,
-            budget=budget.size,
-            budget_source=budget.source,
-            seconds=time.monotonic() - self._began,
-            position=self._step.position if self._step else self._position,
-            reason=reason,
-            stay=self._readmission.stay if self._readmission else None,
-        )

@@ -104,7 +104,7 @@ class Scan:
     def _count(self, after: Key | None) -> int:
         if not self.filter and after is None:
             return self.collection.estimated_document_count()
-        ahead = _compared("$gt", after) if after else {}
+        ahead = compared("$gt", after) if after else {}
         return self.collection.count_documents({"$and": [self.filter, ahead]}, hint=self.hint or "_id_")
 
     def average_size(self) -> int:
@@ -210,8 +210,8 @@ class Scan:
             between = enclosed(after.element("$gt") + upto.element("$lt"))
             return self._command([{"_id": RawBSONDocument(between)}], limit)
         if self.hint is not None:
-            behind = [_compared("$gt", after)] if after else []
-            return self._command([*behind, _compared("$lt", upto)], limit)
+            behind = [compared("$gt", after)] if after else []
+            return self._command([*behind, compared("$lt", upto)], limit)
         if after is None:
             return self._command([], limit) | {"max": upto.document()}
         # Index bounds compare as the index does, whatever the types. They include their lower end, hence
@@ -236,7 +236,7 @@ class Scan:
         return Page.of(reply.raw)
 
 
-def _compared(how: str, key: Key) -> dict[str, Any]:
+def compared(how: str, key: Key) -> dict[str, Any]:
     """Return a condition on ``_id`` that compares as an index does: other types are less or greater, too."""
     return {"$expr": {how: ["$_id", {"$literal": key.document()["_id"]}]}}
 

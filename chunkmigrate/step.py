@@ -1,4 +1,4 @@
-"""A step: one backfill of a migration, attempted until it is done or the run ends.
+"""A step: one backfill of a migration, or one partition of it, attempted until it is done or the run ends.
 
 Puts together what an attempt needs, and begins again with smaller chunks where the server could not take
 one. What a run does around its steps (lease, ledger, pauses) is ``runner``'s business.
@@ -19,7 +19,7 @@ from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
-from chunkmigrate.records import Counts
+from chunkmigrate.records import Counts, Place
 from chunkmigrate.retry import Retry, is_conflict, overload_backoff
 from chunkmigrate.settings import MAX_WRITERS
 from chunkmigrate.throttle import Throttle
@@ -80,15 +80,28 @@ class Context:
 class Step:
     """One step of a run. Iterate it once; ``stopped_by`` then says why it ended early, if it did.
 
+    Of a step that is shared it is one ``partition``, whose ``lease`` is held; ``learned`` are the sizes of
+    the one before.
+
     ``was_done``: an earlier run had finished it.
 
     ``former`` is the holder of the lease whose run ended without a word, if that was so.
     """
 
     def __init__(
-        self, context: Context, number: int, backfill: Backfill, former: Former | None = None
+        self,
+        context: Context,
+        number: int,
+        backfill: Backfill,
+        former: Former | None = None,
+        *,
+        lease: Lease | None = None,
+        partition: int = 0,
+        learned: sizing.Sizes | None = None,
     ) -> None:
         self._context, self.number, self._backfill, self._former = context, number, backfill, former
+        self._place, self._learned = Place(context.migration, number, partition), learned
+        self.lease = lease or context.lease
         self._checkpoint: Checkpoint | None = None
         self._before: Counts | None = None
         self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=self._predicate())
@@ -109,6 +122,7 @@ class Step:
             if claimed.done:
                 self.was_done = True
                 return
+            claimed.sizes = claimed.sizes or self._learned
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:
@@ -131,6 +145,11 @@ class Step:
         return None if position is None else position.shown()
 
     @property
+    def sizes(self) -> sizing.Sizes | None:
+        """The sizes the last attempt has come to."""
+        return self._checkpoint.sizes if self._checkpoint else None
+
+    @property
     def gained(self) -> Counts:
         """What this run has done of the step."""
         if self._checkpoint is None or self._before is None:
@@ -147,8 +166,8 @@ class Step:
 
     def _left(self) -> int | None:
         scan = self._backfill.scan
-        if self._checkpoint is None:
-            return None
+        if self._checkpoint is None or self._place.partition:
+            return None  # what is left of a partition says nothing of the step
         if scan.filter:
             return scan.count(self._checkpoint.position)
         total = scan.count()
@@ -195,11 +214,10 @@ class Step:
         def claim(session: ClientSession | None) -> Checkpoint:
             return checkpoint.claim(
                 context.database,
-                context.migration,
-                self.number,
+                self._place,
                 self._backfill.scan,
                 slots=context.writers,
-                advance=context.lease.advance,
+                advance=self.lease.advance,
                 session=session,
                 died=died,
                 sizes=sizes,
@@ -243,7 +261,7 @@ class Step:
             raise UsageError(message)
 
     def _is_stopped(self) -> bool:
-        return self._context.stopped() or self._context.lease.lost or bool(self._context.lease.asked)
+        return self._context.stopped() or self.lease.lost or bool(self._context.lease.asked)
 
     def _predicate(self) -> Callable[[], Any] | None:
         predicate = self._backfill.throttle

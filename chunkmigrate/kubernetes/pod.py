@@ -24,8 +24,8 @@ USER = 10001
 GRACE_SECONDS = 60
 
 # A pod that died on another machine leaves a lease of half a minute behind: its successor waits for that and
-# does not fail. Where there are several pods, those that have nothing to do stand by for as long as it takes.
-WAIT, STAND_BY = "2m", "720h"
+# does not fail.
+WAIT = "2m"
 
 # On disk: what is written into memory would count against the pod's. A run writes next to nothing.
 TEMPORARY, TEMPORARY_SIZE = "/tmp", "64Mi"  # noqa: S108 (a folder of the pod's own)
@@ -99,9 +99,8 @@ def _container(workload: Workload) -> dict[str, Any]:
 
 
 def _arguments(workload: Workload) -> list[str]:
-    wait = STAND_BY if workload.choices.pods > 1 else WAIT
     # Whatever a file is called, it is a name and not a flag.
-    return ["run", "--wait", wait, "--", _literal(workload.migration)]
+    return ["run", "--wait", WAIT, "--", _literal(workload.migration)]
 
 
 def _environment(workload: Workload) -> Iterator[dict[str, Any]]:

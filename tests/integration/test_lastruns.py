@@ -50,7 +50,7 @@ def test_intent_of_the_run_before(engine: Engine, db: Database[Any]) -> None:
     cut_off(engine, db)
     engine.claim(backfill(db), writers=1)
 
-    assert checkpoint.intended(db, "m", 1) is None
+    assert checkpoint.intended(db, {"migration": "m"}, 1) is None
 
 
 def test_stand(engine: Engine, db: Database[Any]) -> None:

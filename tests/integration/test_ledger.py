@@ -284,6 +284,8 @@ def test_frozen(opened: Database[Any]) -> None:
 class Held(Lost):
     """A lease that is held."""
 
+    held = True
+
     def check(self, *, now: bool = False) -> None:
         """Nothing is wrong."""
 

@@ -165,14 +165,12 @@ def test_liveness_is_patient(container: dict[str, Any]) -> None:
 
 
 def test_indexed(tmp_path: Path) -> None:
-    """Several pods are an Indexed Job, each with its own failures; one that has nothing to do stands by."""
-    found = manifest.job(workload(tmp_path, pods=4))
-    spec, arguments = found["spec"], pod_of(found)["containers"][0]["args"]
+    """Several pods are an Indexed Job, each with its own failures."""
+    spec = manifest.job(workload(tmp_path, pods=4))["spec"]
 
     assert (spec["completionMode"], spec["parallelism"], spec["completions"]) == ("Indexed", 4, 4)
     assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (6, 2)
     assert "backoffLimit" not in spec
-    assert parse_duration(arguments[arguments.index("--wait") + 1]) > 24 * 3600
 
 
 def test_times(tmp_path: Path, job: dict[str, Any]) -> None:
