@@ -26,6 +26,7 @@ check: $(READY)  ## lint, format, types and the Dockerfile
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.shared
 
 soak: $(READY)  ## kills, races and random faults, for MINUTES (20), from SEED (1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
