@@ -15,6 +15,8 @@ import pytest
 
 from chunkmigrate import limits
 from tests.acceptance.conftest import CommandLine, last_line
+from tests.faults import groups
+from tests.faults.kinds import KINDS, Kind
 from tests.faults.waiting import until
 
 if TYPE_CHECKING:
@@ -62,16 +64,10 @@ def working(cli: CommandLine, db: Database[Any], *options: str) -> Iterator[subp
         until(lambda: db.c.find_one({"n": 1}) or process.poll() is not None, SECONDS, "the first document")
         yield process
     finally:
-        for one in [*children(process), process]:
+        for one in [*groups.workers(process), process]:
             with suppress(psutil.Error, ProcessLookupError):
                 one.kill()
         process.communicate()
-
-
-def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return psutil.Process(process.pid).children()
-    return []
 
 
 def hurry(cli: CommandLine) -> None:
@@ -93,8 +89,8 @@ def test_killed(slow: CommandLine, db: Database[Any]) -> None:
     chance = random.Random(5)
     with working(slow, db) as process:
         for kill in range(6):
-            until(lambda: len(children(process)) == 4, SECONDS, "four workers")
-            chance.choice(children(process)).kill()
+            until(lambda: len(groups.workers(process)) == 4, SECONDS, "four workers")
+            chance.choice(groups.workers(process)).kill()
             # Time for the next one to be at something; how much, is a matter of chance anyway.
             time.sleep(chance.uniform(0.1, 1.0))
             assert process.poll() is None, f"ended after {kill} kills"
@@ -107,6 +103,12 @@ def test_killed(slow: CommandLine, db: Database[Any]) -> None:
     assert db.chunkmigrate_runs.count_documents({"status": "running"}) == 0
     assert last_line(out)["event"] == "applied"
     assert "killed by signal 9; another takes its place" in err
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_killed_of_any_kind(cli: CommandLine, db: Database[Any], kind: Kind) -> None:
+    """Whatever a migration writes, in one step or several, four workers that are killed do it once."""
+    groups.sweep(cli, db, kind, random.Random(kind.name), kills=3, documents=8_000)
 
 
 def test_stopped(slow: CommandLine, db: Database[Any]) -> None:
@@ -160,7 +162,7 @@ def test_paused(slow: CommandLine, db: Database[Any]) -> None:
 def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
     """Workers end at a checkpoint when whoever has started them is killed."""
     with working(slow, db) as process:
-        workers = children(process)
+        workers = groups.workers(process)
         process.kill()
         _, alive = psutil.wait_procs(workers, timeout=SECONDS)
 
