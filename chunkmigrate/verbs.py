@@ -22,7 +22,7 @@ from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
-from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.records import UNDIVIDED, Place
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def listed(
     database: DatabaseName = None,
     directory: Dir = None,
     as_json: AsJson = False,
+    show_values: ShowValues = False,
 ) -> None:
     """List the documents in quarantine, with the reason."""
     from chunkmigrate import quarantine
@@ -111,7 +112,8 @@ def listed(
     settings = _settings(uri=uri, database=database, dir=directory)
     empty = True
     with opened(settings) as db:
-        for row in quarantine.listing(db, name and _named(settings, db, name)):
+        named = name and _named(settings, db, name)
+        for row in quarantine.listing(db, named, show_values=show_values):
             empty = False
             typer.echo(json_of(row) if as_json else _quarantined(row))
     if empty and not as_json:
