@@ -134,8 +134,9 @@ def listing(
 ) -> Iterator[dict[str, Any]]:
     """Yield what is in quarantine, oldest first; of one migration, or of all. Reads only.
 
-    A ``message`` quotes documents only where it is to ``show_values``; else it is not even read. A limit of a hundred thousand documents is somebody's: they are neither held nor sorted here, and the
-    tracebacks, most of their size, stay where they are.
+    A ``message`` quotes documents only where it is to ``show_values``; else it is not even read. A limit of a
+    hundred thousand documents is somebody's: they are neither held nor sorted here, and the tracebacks, most
+    of their size, stay where they are.
     """
     chosen = {} if migration is None else {"migration": migration}
     message = "$message" if show_values else {"$ifNull": ["$discreet", UNSAID]}

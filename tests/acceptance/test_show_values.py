@@ -65,8 +65,8 @@ def test_documents_are_not_quoted(cli: CommandLine, db: Database[Any], source: s
 
 @pytest.mark.parametrize("source", [RAISES, ADDS], ids=["transform", "refused"])
 def test_quarantine(cli: CommandLine, db: Database[Any], source: str) -> None:
-    """The list of what is in quarantine quotes no document either, in lines or in JSON, unless it is asked to;
-    of one that was set aside by an earlier version it says where to look.
+    """The list of what is in quarantine quotes no document either, in lines or in JSON, unless it is asked
+    to; of one that was set aside by an earlier version it says where to look.
     """
     cli.write(source.replace("add_one)", 'add_one, on_error="quarantine")'))
     db.c.insert_one({"_id": 1, "mail": MAIL})
