@@ -101,11 +101,25 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "job_options", "jobs", "jobs_live", "options", "reporting", "tuner", "verbs"}),
+        (
+            "typer",
+            {
+                "cli",
+                "job_options",
+                "job_submit",
+                "jobs",
+                "jobs_live",
+                "options",
+                "reporting",
+                "tuner",
+                "verbs",
+            },
+        ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
         ("urllib3", {"kubernetes.client"}),
-        ("chunkmigrate.jobs_live", {"jobs"}),
+        ("chunkmigrate.jobs_live", {"jobs", "job_submit"}),
+        ("chunkmigrate.job_submit", {"jobs"}),
         ("chunkmigrate.job_screen", {"jobs_live"}),
         ("chunkmigrate.lastruns", {"jobs_live"}),
         ("msgspec", {"profiles", "profiler", "kubernetes.choices"}),
@@ -119,7 +133,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.cli", {"__main__"}),
         ("chunkmigrate.verbs", {"cli"}),
         ("chunkmigrate.jobs", {"cli"}),
-        ("chunkmigrate.job_options", {"jobs"}),
+        ("chunkmigrate.job_options", {"jobs", "job_submit"}),
         ("jinja2", {"report_page"}),
         ("markupsafe", {"report_page"}),
         ("chunkmigrate.reporting", {"cli"}),
@@ -228,7 +242,10 @@ PURE = [
 ]
 
 # Who may know of a cluster: no run, and nothing a run is made of.
-OF_A_CLUSTER = {"jobs", "jobs_live", "job_cancel", "job_lines", "job_screen", "job_watch", "lastruns"}
+OF_A_CLUSTER = {
+    *("jobs", "jobs_live", "job_cancel", "job_lines", "job_options", "job_screen", "job_submit", "job_watch"),
+    "lastruns",
+}
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -281,7 +298,10 @@ def test_cluster_is_nobodys() -> None:
         if any(name.startswith("chunkmigrate.kubernetes") for name in names)
     }
     at_once = {
-        name for name in graph(late=False)["chunkmigrate.jobs_live"] if "kubernetes" in name or "job_" in name
+        name
+        for module in ("jobs", "jobs_live", "job_options", "job_submit")
+        for name in graph(late=False)[f"chunkmigrate.{module}"]
+        if "kubernetes" in name or name in ("chunkmigrate.job_watch", "chunkmigrate.job_cancel")
     }
 
     assert {module for module in found if not module.startswith("kubernetes")} <= OF_A_CLUSTER
