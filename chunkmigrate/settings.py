@@ -76,7 +76,8 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     def value(name: str) -> Any:
         if flags.get(name) is not None:
             return flags[name]
-        return environment.get(_ENVIRONMENT[name]) or project.get(name)
+        # A Secret that was made of a file ends with that file's newline.
+        return environment.get(_ENVIRONMENT[name], "").strip() or project.get(name)
 
     uri = value("uri")
     return Settings(
