@@ -94,16 +94,25 @@ class Kubelet:
                 self.scratch.chmod(0o777)
                 yield "rw", self.scratch, places[volume["name"]]
             else:
-                folder = self.folder / "config-map"
-                folder.mkdir(exist_ok=True)
-                for name, text in files.items():
-                    (folder / name).write_text(text, "utf-8")
-                yield "ro", folder, places[volume["name"]]
+                yield "ro", self._config_map(files), places[volume["name"]]
         # Last: they may lie below one of those.
         yield from (("ro", path, str(path)) for path in _python())
         self.termination_log.write_bytes(b"")
         self.termination_log.chmod(0o666)
         yield "rw", self.termination_log, container["terminationMessagePath"]
+
+    def _config_map(self, files: Mapping[str, str]) -> Path:
+        """Write a ConfigMap as a volume has it: links through a link, so that all change at once."""
+        folder = self.folder / "config-map"
+        held = folder / "..2026_01_01_00_00_00.1"
+        if not folder.exists():
+            held.mkdir(parents=True)
+            (folder / "..data").symlink_to(held.name)
+            for name in files:
+                (folder / name).symlink_to(f"..data/{name}")
+        for name, text in files.items():
+            (held / name).write_text(text, "utf-8")
+        return folder
 
     def _variables(self, container: Mapping[str, Any]) -> dict[str, str]:
         return {one["name"]: self._value(one, container) for one in container["env"]}

@@ -12,7 +12,7 @@ from chunkmigrate.kubernetes.pod import GRACE_SECONDS, LIVENESS, LIVENESS_FILE, 
 from tests.acceptance import kubelet
 from tests.acceptance.conftest import CommandLine, last_line
 from tests.acceptance.test_kernel_limit import MIB, order
-from tests.unit.workloads import workload, written
+from tests.unit.workloads import NAME, workload, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,12 @@ def PROBE(told=[]):
     if not told:
         told.append(subprocess.run({LIVENESS["exec"]["command"]!r}).returncode)
     return told[0]
+"""
+
+RAISES = f"""{HEAD}
+
+def seen(number):
+    raise ValueError(number)
 """
 
 # The kubelet's SIGTERM, while a chunk is built.
@@ -139,3 +145,15 @@ def test_terminated(pod: Kubelet, db: Database[Any]) -> None:
     assert pod.run(job, config_map).returncode == 0
     assert left(pod)["exit_code"] == 0
     assert db.c.count_documents({"count": 60}) == ORDERS
+
+
+def test_failed(pod: Kubelet) -> None:
+    """A migration that fails ends with 1, and its last word names the line as it stands in the migration."""
+    job, config_map = rendered(pod.folder, RAISES)
+    ended = pod.run(job, config_map)
+
+    assert (ended.returncode, left(pod)["exit_code"]) == (1, 1)
+    line = 1 + RAISES.splitlines().index("    raise ValueError(number)")
+    raised = f"It was raised in migrations/{NAME}.py, line {line}."
+    assert raised in ended.stderr
+    assert raised in left(pod)["message"]
