@@ -239,6 +239,15 @@ def test_namespace(tmp_path: Path, job: dict[str, Any]) -> None:
         ({"env": ["DB_PASSWORD=hunter2"]}, "env"),
         ({"env": ["apiKey=hunter2"]}, "env"),
         ({"env": ["MONGODB_URI=hunter2"]}, "env"),
+        ({"env": ["AWS_SECRET_ACCESS_KEY=hunter2"]}, "env"),
+        ({"env": ["SMTP_PASS=hunter2"]}, "env"),
+        ({"env": ["SENTRY_DSN=hunter2"]}, "env"),
+        ({"env": ["SLACK_WEBHOOK_URL=https://hooks.example.com/hunter2"]}, "env"),
+        ({"env": ["CHUNKMIGRATE_NOTIFY=https://hooks.example.com/services/hunter2"]}, "env"),
+        ({"env": ["ERRORS=https://hunter2@errors.example.com/1"]}, "env"),
+        ({"env": ["BLOBS=https://blobs.example.com/x?sv=1&sig=hunter2"]}, "env"),
+        ({"annotations": ["note=https://ci.example.com/?access_token=hunter2"]}, "annotations"),
+        ({"env": ["CERT=-----BEGIN RSA PRIVATE KEY-----\nhunter2"]}, "env"),
         ({"annotations": ["note=redis://:hunter2@cache"]}, "annotations"),
         ({"database": "mongodb://root:hunter2@db"}, "database"),
     ],
@@ -249,6 +258,33 @@ def test_nothing_secret(tmp_path: Path, flags: dict[str, Any], setting: str) -> 
         workload(tmp_path, **flags)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "AWS_ACCESS_KEY_ID=AKIA",
+            "PWD=/app",
+            "BYPASS=1",
+            "PUBLIC_KEY=x",
+            "KEYSPACE=a",
+            "TOKENS_PER_MINUTE=5",
+        ),
+        *(
+            "DOCS=https://example.com/a?b=c@d",
+            "REPO=ssh://git@example.com/a",
+            "MAIL=ada@example.com",
+            "PASSWORD=",
+        ),
+    ],
+)
+def test_not_secret(tmp_path: Path, text: str) -> None:
+    """What only looks a little like a secret is rendered as it is."""
+    [job] = parsed(rendered(workload(tmp_path, env=[text])))
+    name, _, value = text.partition("=")
+
+    assert {"name": name, "value": value} in pod_of(job)["containers"][0]["env"]
 
 
 def test_environment_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
