@@ -377,6 +377,35 @@ def test_exit_codes(code: int, kind: Kind, sentence: str) -> None:
     assert only(pod).exit_code == code
 
 
+@pytest.mark.parametrize(("reason", "code"), [("ContainerStatusUnknown", 137), ("Unknown", 255)])
+def test_end_that_nobody_saw(reason: str, code: int) -> None:
+    """An exit code that a kubelet or a runtime writes down because it does not know it is taken for none."""
+    pod = last("oomkilled")
+    terminated(pod).update(reason=reason, exitCode=code, startedAt=None, finishedAt=None)
+    found = only(pod, known=Known(pod=pods.name(pod), after="17"))
+
+    assert (found.kind, found.exit_code) == (Kind.UNKNOWN, None)
+    assert found.sentence.endswith("ended in a way that is not known, for its node had lost sight of it.")
+    assert any(f"exit code {code}" in line for line in found.evidence)
+
+
+@pytest.mark.parametrize(("reason", "code"), [("StartError", 128), ("ContainerCannotRun", 127)])
+def test_not_started(reason: str, code: int) -> None:
+    """A container whose program the image does not have is said not to have started, and why."""
+    pod = last("exit2-failjob")
+    told = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+        'exec: "run": executable file not found in $PATH: unknown'
+    )
+    terminated(pod).update(reason=reason, exitCode=code, message=told)
+    found = only(pod)
+
+    assert found.kind is Kind.NOT_STARTED
+    assert "could not be started: failed to create containerd task: " in found.sentence
+    assert 'exec: "run": executable file not found in $PATH' in found.sentence
+    assert "entry point" in found.advice
+
+
 def test_restarting() -> None:
     """A container in CrashLoopBackOff is about to be started again, and what ended it before is said."""
     pod = scenario("oomkilled-onfailure").moments["pod-crashloopbackoff"]
