@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.kubernetes.choices import reference, toleration
 from chunkmigrate.kubernetes.mounting import FOLDER, name_of
-from chunkmigrate.kubernetes.workload import CONTAINER
+from chunkmigrate.kubernetes.workload import CONTAINER, INSTANCE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ def _spec(workload: Workload) -> dict[str, Any]:
         "imagePullSecrets": [{"name": name} for name in choices.pull_secrets],
         "nodeSelector": dict(sorted(choices.node_selector.items())),
         "tolerations": [_toleration(text) for text in choices.tolerations],
+        "topologySpreadConstraints": [_apart(workload)] if choices.pods > 1 else [],
         "priorityClassName": choices.priority_class,
     }
     return {
@@ -140,6 +141,16 @@ def _volumes(workload: Workload) -> Iterator[tuple[dict[str, Any], dict[str, Any
             {"name": "migrations", "configMap": source},
             {"name": "migrations", "mountPath": FOLDER, "readOnly": True},
         )
+
+
+def _apart(workload: Workload) -> dict[str, Any]:
+    """Ask for a node for each pod, where there are so many: a scheduler sees no reason to by itself."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {INSTANCE_LABEL: workload.name}},
+    }
 
 
 def _toleration(text: str) -> dict[str, str]:

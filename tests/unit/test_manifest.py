@@ -173,6 +173,19 @@ def test_indexed(tmp_path: Path) -> None:
     assert "backoffLimit" not in spec
 
 
+def test_apart(tmp_path: Path, job: dict[str, Any]) -> None:
+    """Several pods are asked to be on different nodes, where there are: no loss of one takes all."""
+    found = manifest.job(workload(tmp_path, pods=4))
+    [constraint] = pod_of(found)["topologySpreadConstraints"]
+    selected = constraint["labelSelector"]["matchLabels"]
+
+    assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == (
+        *("kubernetes.io/hostname", "ScheduleAnyway"),
+    )
+    assert selected.items() <= found["spec"]["template"]["metadata"]["labels"].items()
+    assert "topologySpreadConstraints" not in pod_of(job)
+
+
 def test_times(tmp_path: Path, job: dict[str, Any]) -> None:
     """A Job goes away days after its end, and is ended by its age only where that is asked for."""
     assert job["spec"]["ttlSecondsAfterFinished"] == 3 * 24 * 3600
