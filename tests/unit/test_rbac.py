@@ -68,6 +68,15 @@ def test_subject(who: str, namespace: str, subject: dict[str, str]) -> None:
         assert one["metadata"].get("namespace", "") == namespace
 
 
+def test_bindings_of_two() -> None:
+    """Who is bound second takes no right of the first: one Role, and a binding for each."""
+    one, other = (rbac.objects(who, namespace="shop", mount=False) for who in ("user:jane", "user:bob"))
+
+    assert one[0] == other[0]
+    assert one[1]["metadata"]["name"] != other[1]["metadata"]["name"]
+    assert one == rbac.objects("user:jane", namespace="shop", mount=False)
+
+
 @pytest.mark.parametrize(
     ("who", "namespace", "message"),
     [
