@@ -6,6 +6,7 @@ how a Job is followed afterwards ``jobs_live``'s.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +69,7 @@ def submit(
         name = submitting.submit(cluster, manifest, _warn)
         typer.echo(_created(name, cluster, followed=follow), err=as_json)
         if not follow:
-            typer.echo(f"`chunkmigrate job watch {name}` follows it.", err=True)
+            typer.echo(f"`chunkmigrate job watch {name}{_there(flags, context)}` follows it.", err=True)
             return
         settings = jobs_live.settings_of(uri=None, database=flags.get("database"))
         jobs_live.follow(cluster, choosing.chosen(cluster, name), settings, logs=logs, as_json=as_json)
@@ -128,6 +129,12 @@ def _written(source: str) -> str:
 def _created(name: str, cluster: Cluster, *, followed: bool) -> str:
     created = f"Job {name} is created in namespace {cluster.namespace}."
     return f"{created} Ctrl-C stops watching it, not the Job." if followed else created
+
+
+def _there(flags: dict[str, Any], context: str | None) -> str:
+    """Return the flags by which another command finds what this one has created."""
+    typed = {"--namespace": flags.get("namespace"), "--context": context}
+    return "".join(f" {flag} {shlex.quote(value)}" for flag, value in typed.items() if value)
 
 
 def _warn(warning: str) -> None:

@@ -144,11 +144,12 @@ def diagnose(
 
 @contextmanager
 def cluster_of(context: str | None, namespace: str | None) -> Iterator[Cluster]:
-    """Yield the cluster to work in; the context's namespace where none is named."""
+    """Yield the cluster to work in: in the namespace named, else the project's, else the context's."""
     from chunkmigrate.kubernetes.client import connect
     from chunkmigrate.kubernetes.cluster import Cluster
 
-    api = connect(context=context, namespace=namespace)
+    project = settings_.kubernetes(Path()).get("namespace")
+    api = connect(context=context, namespace=namespace or (project if isinstance(project, str) else None))
     try:
         yield Cluster(api)
     finally:

@@ -63,7 +63,9 @@ Context = Annotated[
 ]
 Namespace = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", help="The namespace; else the context's.", show_default=False),
+    typer.Option(
+        "--namespace", "-n", help="The namespace; else the project's, or the context's.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ShowValues = Annotated[

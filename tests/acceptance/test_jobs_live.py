@@ -114,6 +114,7 @@ def test_submit_migration(operator: Operator) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Job migrate-20260101000000-count is created in namespace shop.\n"
     assert "Warning: the image shop may be another one tomorrow" in done.stderr
+    assert "`chunkmigrate job watch migrate-20260101000000-count --namespace shop` follows it." in done.stderr
     sent = [one for one in operator.cluster.asked if one.method == "POST"]
     assert [one.path.split("/")[-2:] for one in sent] == [["shop", "configmaps"], ["shop", "jobs"]]
     assert [problems(one.body) for one in sent[1:]] == [[]]
@@ -133,6 +134,18 @@ def test_submit_migration_twice(operator: Operator) -> None:
     assert done.returncode == 2
     assert "and it is not replaced" in done.stderr
     assert {one.method for one in operator.cluster.asked} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked"), [((), "shop"), (("-n", "other"), "other"), (("--context", "elsewhere"), "shop")]
+)
+def test_namespace_of_the_project(operator: Operator, flags: tuple[str, ...], asked: str) -> None:
+    """A Job is looked for where the project's Jobs are submitted to, unless another namespace is named."""
+    (operator.folder / "pyproject.toml").write_text('[tool.chunkmigrate.kubernetes]\nnamespace = "shop"\n')
+    done = operator("watch", *flags)
+
+    assert done.returncode == 2
+    assert {one.path for one in operator.cluster.asked} == {f"/apis/batch/v1/namespaces/{asked}/jobs"}
 
 
 @pytest.mark.parametrize(("name", "code"), [("succeeded", 0), ("exit2-failjob", 2)])
