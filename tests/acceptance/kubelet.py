@@ -25,6 +25,9 @@ PROJECT = Path(__file__).parents[2]
 # What the Dockerfile sets, and nothing else is in the environment of a container: no HOME for one.
 IMAGE = {"PATH": os.environ.get("PATH", ""), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
+_UNSHARED = ("unshare", "--mount", "sh", "-c")
+_TRIED = "mount -t tmpfs tried /tmp && setpriv --dump"
+
 # "$1" is the root, "$2" user:group, "$3" a list of mounts: how, from where, to where. Then the command.
 _CONTAINER = r"""
 set -eu
@@ -77,7 +80,7 @@ class Kubelet:
         user = f"{context['runAsUser']}:{context['runAsGroup']}"
         entry = instead or (sys.executable, "-m", "chunkmigrate", *map(_said, container["args"]))
         environment = [f"{name}={value}" for name, value in (IMAGE | self._variables(container)).items()]
-        inside = ["unshare", "--mount", "sh", "-c", _CONTAINER, "container", str(self.folder / "root"), user]
+        inside = [*_UNSHARED, _CONTAINER, "container", str(self.folder / "root"), user]
         return self.limiter.run(
             [*inside, str(listed), *environment, *entry],
             parse_bytes(container["resources"]["limits"]["memory"]),
@@ -135,7 +138,7 @@ def ready(folder: Path, uri: str) -> Kubelet | str:
     if sys.platform != "linux" or os.geteuid() != 0:
         return "only root may give a process another root and another user"
     try:
-        tried = subprocess.run(["unshare", "--mount", "setpriv", "--dump"], capture_output=True, check=False)
+        tried = subprocess.run([*_UNSHARED, _TRIED], capture_output=True, check=False)
     except OSError as error:
         return f"no container can be made on this machine: {error}"
     if tried.returncode:
