@@ -133,7 +133,7 @@ def diagnose(
     with cluster_of(context, namespace) as cluster:
         try:
             found = choosing.chosen(cluster, name)
-            seen = story.looked(cluster, found)
+            seen = story.looked(cluster, found, partial(typer.echo, err=True))
         except UnknownJobError:
             seen = story.left(cluster, name)
             if not (seen.pods or seen.events):

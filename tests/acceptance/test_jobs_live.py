@@ -432,6 +432,20 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+def test_diagnose_without_events(tmp_path: Path) -> None:
+    """Who may not read events is told so, and what Job and pods say of their end all the same."""
+    with operating(tmp_path, scenario("oomkilled")) as operator:
+        operator.cluster.over = True
+        operator.cluster.plan("GET /events", *[refusal("403-list-pods.json")] * 9)
+        done = operator("diagnose")
+
+    assert done.returncode == 0
+    assert "Going on without the cluster's events: You may not list events" in done.stderr
+    assert done.stdout.startswith(
+        "Job oomkilled failed, for more pods failed than its backoffLimit (1) allows"
+    )
+
+
 def test_diagnose(tmp_path: Path) -> None:
     """A Job that has ended is told of, with the evidence and what to do."""
     with operating(tmp_path, scenario("oomkilled")) as operator:
