@@ -75,7 +75,10 @@ def follow(
     from chunkmigrate.kubernetes.story import Story
 
     called, migration = text(found, "metadata", "name"), choosing.migration(found)
-    stands = partial(lastruns.standing, settings, migration) if settings.uri and migration else None
+    whole = choosing.is_whole(found)
+    stands = (
+        partial(lastruns.standing, settings, migration, whole=whole) if settings.uri and migration else None
+    )
     with ExitStack() as stack:
         shown = stack.enter_context(_display(as_json=as_json))
         try:
@@ -110,7 +113,7 @@ def cancel(
     settings = settings_of(uri=uri, database=database)
     with cluster_of(context, namespace) as cluster, _database(settings, unless=now) as db:
         found = choosing.chosen(cluster, name)
-        migration = _full_name(db, choosing.migration(found))
+        migration = _full_name(db, found)
         ask = partial(_ask, db, migration) if db is not None and migration else None
         if not JobCancel(cluster, found, _say, ask).run(now=now):
             raise typer.Exit(FAILED)
@@ -138,7 +141,7 @@ def diagnose(
             seen = story.left(cluster, name)
             if not (seen.pods or seen.events):
                 raise
-    known = _known(settings, choosing.migration(seen.job))
+    known = _known(settings, seen.job)
     _report(diagnosis.diagnose(replace(seen, known=known)), as_json=as_json)
 
 
@@ -169,17 +172,22 @@ def _database(settings: Settings, *, unless: bool = False) -> Iterator[Database[
         yield database
 
 
-def _full_name(database: Database[Any] | None, part: str) -> str:
+def _full_name(database: Database[Any] | None, job: Mapping[str, Any] | None) -> str:
+    """Return the migration of a Job, as the database has it; empty where that is not certain."""
     from chunkmigrate import lastruns
+    from chunkmigrate.kubernetes import choosing
 
-    return (lastruns.full_name(database, part) or "") if database is not None and part else ""
+    part = choosing.migration(job)
+    if database is None or not part:
+        return ""
+    return lastruns.full_name(database, part, whole=choosing.is_whole(job)) or ""
 
 
-def _known(settings: Settings, part: str) -> Sequence[Known]:
+def _known(settings: Settings, job: Mapping[str, Any] | None) -> Sequence[Known]:
     from chunkmigrate import lastruns
 
     with _database(settings) as database:
-        name = _full_name(database, part)
+        name = _full_name(database, job)
         return lastruns.known(database, name) if database is not None and name else ()
 
 

@@ -48,6 +48,11 @@ def migration(job: Mapping[str, Any] | None) -> str:
     return ""
 
 
+def is_whole(job: Mapping[str, Any] | None) -> bool:
+    """Say whether the migration of a Job is known by its whole name, and not by a part an operator typed."""
+    return bool(text(job, "metadata", "annotations", MIGRATION))
+
+
 def _words(container: Mapping[str, Any], field: str) -> list[str]:
     found = at(container, field)
     return [word for word in found if isinstance(word, str)] if isinstance(found, list) else []

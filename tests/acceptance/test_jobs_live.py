@@ -526,6 +526,21 @@ def test_cancel(slow: CommandLine, db: Database[Any]) -> None:
     assert 0 < db.c.count_documents({"n": 1}) < 4_000
 
 
+def test_cancel_before_it_has_run(slow: CommandLine, db: Database[Any]) -> None:
+    """Of a Job whose pod has not got as far as the database, no other migration is cancelled."""
+    (slow.folder / "slow").unlink()
+    assert slow("run", "add_one").returncode == 0
+    recording = scenario("image-missing")
+    for job in (recording.job, *recording.versions("Job")):
+        job["metadata"]["annotations"] = {"chunkmigrate/migration": NAME.removesuffix("e")}
+    with operating(slow.folder, recording, slow.uri) as operator:
+        done = operator("cancel", "image-missing")
+
+        assert done.stdout.startswith("Job image-missing is deleted. What is committed is safe")
+        assert operator.cluster.deleted
+    assert not db.chunkmigrate_leases.count_documents({"asked": {"$ne": None}})
+
+
 @pytest.mark.parametrize("options", [(), ("--now",)])
 def test_cancel_without_database(options: tuple[str, ...], tmp_path: Path) -> None:
     """Without a database the deletion itself stops the run, and that is said to be safe."""
