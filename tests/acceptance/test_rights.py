@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,7 @@ from tests.recorded import Scenario, scenario
 from tests.unit.test_rbac import allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from tests.acceptance.test_jobs_live import Operator
     from tests.apiserver import Asked
 
 Right = tuple[str, str, str]
@@ -45,31 +44,60 @@ def mounted(recording: Scenario) -> Scenario:
     return recording
 
 
-def asked_for(folder: Path, *, mount: bool) -> Iterator[Asked]:
-    """All that is asked for by somebody who submits, watches, diagnoses and cancels, well and badly."""
+def asked_for(folder: Path, *, mount: bool) -> dict[str, set[Right]]:
+    """What each command asks for, where all goes well and where it does not."""
+    manifest = MANIFEST if mount else MANIFEST.partition("---")[2]
+    found = {"submit": set[Right]()}
     with operating(folder) as operator:
         operator.cluster.plan("POST /configmaps", reply(201, {}))
         operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": "m"}}))
-        assert (
-            operator("submit", "-", stdin=MANIFEST if mount else MANIFEST.partition("---")[2]).returncode == 0
-        )
-        yield from operator.cluster.asked
+        assert operator("submit", "-", stdin=manifest).returncode == 0
+        found["submit"] |= rights(operator)
     recording = scenario("sigterm-graceful")
     name = recording.job["metadata"]["name"]
+    files: dict[str, Any] = {"metadata": {"labels": {"app.kubernetes.io/instance": name}}}
     with operating(folder, mounted(recording) if mount else recording) as operator:
-        assert operator("submit", "-", stdin=MANIFEST.replace("name: m}", f"name: {name}}}")).returncode == 2
-        assert operator("watch", "--logs").returncode == 0
-        assert operator("diagnose").returncode == 0
-        files: dict[str, Any] = {"metadata": {"labels": {"app.kubernetes.io/instance": name}}}
-        operator.cluster.plan("GET /configmaps/files", reply(200, files))
-        assert operator("cancel", name).returncode == 0
-        assert operator("diagnose", name).returncode == 0
-        yield from operator.cluster.asked
+        assert operator("submit", "-", stdin=manifest.replace("name: m}", f"name: {name}}}")).returncode == 2
+        found["submit"] |= rights(operator)
+        for command in ("watch --logs", f"watch {name}", "diagnose", f"diagnose {name}", "cancel sigterm"):
+            operator.cluster.plan("GET /configmaps/files", reply(200, files))
+            assert operator(*command.split()).returncode == 0
+            found.setdefault(command.split()[0], set()).update(rights(operator))
+    return found
+
+
+def rights(operator: Operator) -> set[Right]:
+    """What was asked for since the last look."""
+    asked, operator.cluster.asked[:] = [*operator.cluster.asked], []
+    return {right(one) for one in asked}
+
+
+def documented() -> dict[str, set[Right]]:
+    """The table of the documentation: a column for each command."""
+    text = (Path(__file__).parents[2] / "docs" / "kubernetes-operate.md").read_text("utf-8")
+    table = text.partition("## Rights")[2]
+    commands, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|")
+    ]
+    found: dict[str, set[Right]] = {command: set() for command in commands[1:]}
+    for resource, *cells in rows:
+        group = "batch" if resource == "`jobs`" else ""
+        for command, cell in zip(commands[1:], cells, strict=True):
+            verbs = cell.partition("(")[0].replace(",", " ").split()
+            found[command] |= {(group, resource.strip("`"), verb) for verb in verbs}
+    return found
 
 
 @pytest.mark.parametrize("mount", [False, True])
 def test_least(tmp_path: Path, mount: bool) -> None:  # noqa: FBT001
-    """The Role allows all that the commands ask a cluster for, and nothing else."""
+    """The Role allows all that the commands ask a cluster for, and nothing else; the documentation says which
+    of them asks for what.
+    """
     [role, _] = rbac.objects("user:jane", namespace="", mount=mount)
+    asked = asked_for(tmp_path, mount=mount)
 
-    assert {right(asked) for asked in asked_for(tmp_path, mount=mount)} == allowed(role)
+    assert set[Right]().union(*asked.values()) == allowed(role)
+    if mount:
+        assert asked == documented()
