@@ -344,16 +344,25 @@ def test_disruptions(reason: str, message: str, kind: Kind, sentence: str) -> No
     assert "stopped at a checkpoint (exit 75)" in found.sentence
 
 
-def test_refused_by_its_node() -> None:
-    """A pod that its node refused is told of with the numbers the kubelet gives."""
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "OutOfmemory",
+            "Pod was rejected: Node didn't have enough resource: memory, requested: 536870912000",
+        ),
+        ("OutOfcpu", "Node didn't have enough resource: cpu, requested: 4000, used: 1000, capacity: 2000"),
+        ("TopologyAffinityError", "Pod was rejected: Resources cannot be allocated with Topology locality"),
+        ("NodeShutdown", "Pod was rejected as the node is shutting down."),
+    ],
+)
+def test_refused_by_its_node(reason: str, message: str) -> None:
+    """A pod that its node refused is told of in the kubelet's words, with the numbers it gives."""
     pod = last("unschedulable")
-    message = (
-        "Pod was rejected: Node didn't have enough resource: memory, requested: 536870912000, capacity: 33"
-    )
-    pod["status"] = {"phase": "Failed", "reason": "OutOfmemory", "message": message}
+    pod["status"] = {"phase": "Failed", "reason": reason, "message": message}
 
     assert only(pod).kind is Kind.REFUSED
-    assert "capacity: 33" in only(pod).sentence
+    assert f"was refused by its node ({reason}): {message.rstrip('.')}" in only(pod).sentence
 
 
 @pytest.mark.parametrize(
