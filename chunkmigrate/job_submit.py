@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import jobs_live
-from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.errors import InvalidSettingError, UnknownMigrationError
 from chunkmigrate.job_options import chosen_job, with_job_flags, workload
 from chunkmigrate.options import Context, Dir  # noqa: TC001 (typer reads them)
 
@@ -112,7 +112,13 @@ def _rendered(name: str, directory: str | None, flags: dict[str, Any]) -> Manife
     from chunkmigrate.kubernetes import manifest
     from chunkmigrate.kubernetes.reading import Manifest
 
-    found = workload(name, directory, chosen_job(flags))
+    try:
+        found = workload(name, directory, chosen_job(flags))
+    except UnknownMigrationError as error:
+        if Path(name).is_file():
+            message = f"{error} But there is a file {name}; if that is a manifest, submit it with -f."
+            raise InvalidSettingError(message) from error
+        raise
     for warning in found.warnings:
         _warn(f"{warning}.")
     return Manifest(manifest.job(found), tuple(manifest.config_maps(found)), found.choices.namespace or None)

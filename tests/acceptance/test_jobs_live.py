@@ -184,6 +184,10 @@ def test_submit_file(operator: Operator) -> None:
         ),
         (["absent.yaml"], "The manifest absent.yaml cannot be read: "),
         (["other"], "There is no migration other. There is 20260101000000_count."),
+        (
+            ["job"],
+            "There is no migration job. There is 20260101000000_count. But there is a file job; if that",
+        ),
         (["count", "--memory", "64Mi"], "No image is named."),
         (
             ["count", "--image", "a:1", "--format", "cronjob"],
@@ -203,6 +207,7 @@ def test_submit_file(operator: Operator) -> None:
 def test_submit_unusable(operator: Operator, arguments: list[str], sentence: str) -> None:
     """What cannot be submitted is refused with a sentence before any cluster is asked."""
     written(operator.folder)
+    (operator.folder / "job").write_text(MANIFEST, "utf-8")
     done = operator("submit", *arguments, stdin=MANIFEST)
 
     assert (done.returncode, done.stdout) == (2, "")
