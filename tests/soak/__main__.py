@@ -1,8 +1,8 @@
 """The soak: seeded random faults for a given time, and what was survived.
 
 ``python -m tests.soak --minutes 20 --seed 1`` kills 200 runs and 100 workers, starts 100 pairs together, and
-then plays random rounds until the time is over. The first thing that is not as promised ends it with exit code
-1, and with the command that repeats it.
+then plays random rounds until the time is over. The first thing that is not as promised ends it with exit
+code 1, and with the command that repeats it.
 """
 
 from __future__ import annotations
