@@ -8,6 +8,7 @@ chunk, and how they are written, is not known here.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -192,6 +193,13 @@ def fence(database: Database[Any], migration: str, generation: int, session: Cli
         {"$set": {"fence": generation}},
         session=session,
     )
+
+
+def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
+    marks = rf"^{re.escape(migration)}(:\d+)+:at work$"
+    of_it = {"$or": [{"migration": migration}, {"_id": {"$regex": marks}}]}
+    database[COLLECTION].delete_many(of_it, session=session)
 
 
 def used(database: Database[Any], migration: str) -> int:

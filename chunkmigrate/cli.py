@@ -21,6 +21,7 @@ import typer
 from chunkmigrate import addresses, jobs, options, reporting, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
+from chunkmigrate.bookkeeping import baseline, import_, mark
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
@@ -167,6 +168,9 @@ for verb in (
     reporting.report,
 ):
     app.command()(verb)
+for verb in (mark, baseline):
+    app.command()(verb)
+app.command("import")(import_)
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 quarantine.command("list")(verbs.listed)

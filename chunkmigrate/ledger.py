@@ -42,6 +42,9 @@ PENDING = "pending"
 RUNNING = "running"
 STOPPED = "stopped"
 
+# What an entry says of the time before a run begins: who marked it.
+_OVER = {"origin": ""}
+
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
 KEEP_SECONDS = 2.0
@@ -95,11 +98,12 @@ class Ledger:
     def runs(self, migration: str) -> list[dict[str, Any]]:
         """Return the runs of a migration, oldest first. Reads only.
 
-        One that is down as running and holds no lease any more has died; nobody has told it yet.
+        What was marked is none. One that is down as running and holds no lease any more has died; nobody has
+        told it yet.
         """
         with _bounded():
             lease = lease_record.look(self.database, migration)
-            found = [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
+            found = [*self.database[RUNS].find({"migration": migration, "origin": None}).sort("began", 1)]
         if lease and lease.held:
             return found
         return [run | {"status": DIED} if run["status"] == RUNNING else run for run in found]
@@ -130,7 +134,8 @@ class Ledger:
         with _bounded():
             if not quiet:
                 entry = began | {"description": migration.description, "run": run}
-                self._enter(migration, generation, {"$set": entry, "$inc": {"attempts": 1}})
+                began_anew = {"$set": entry, "$inc": {"attempts": 1}, "$unset": _OVER}
+                self._enter(migration, generation, began_anew)
             self._bury(migration, run, generation)
             fresh = {"$set": began | kept | who | {"generation": generation}}
             self._now(RUNS).update_one({"_id": run}, fresh, upsert=True)

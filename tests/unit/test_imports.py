@@ -101,7 +101,20 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "job_options", "jobs", "jobs_live", "options", "reporting", "tuner", "verbs"}),
+        (
+            "typer",
+            {
+                "bookkeeping",
+                "cli",
+                "job_options",
+                "jobs",
+                "jobs_live",
+                "options",
+                "reporting",
+                "tuner",
+                "verbs",
+            },
+        ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
         ("urllib3", {"kubernetes.client"}),
@@ -129,8 +142,13 @@ def test_acyclic() -> None:
         ("chunkmigrate.plots", {"report_page"}),
         (
             "chunkmigrate.opening",
-            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"},
+            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"}
+            | {"bookkeeping"},
         ),
+        ("chunkmigrate.bookkeeping", {"cli"}),
+        ("chunkmigrate.marking", {"bookkeeping", "importing"}),
+        ("chunkmigrate.importing", {"bookkeeping"}),
+        ("chunkmigrate.foreign", {"bookkeeping"}),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli"}),
@@ -140,8 +158,11 @@ def test_acyclic() -> None:
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
-        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
-        ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
+        (
+            "chunkmigrate.lease_record",
+            {"lease", "control", "evidence", "tuner", "verbs", "ledger"} | {"bookkeeping", "marking"},
+        ),
+        ("chunkmigrate.control", {"bookkeeping", "jobs_live", "lastruns", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
@@ -212,7 +233,7 @@ DIAGNOSIS = [
 ]
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
-    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
+    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display", "foreign"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
 ]
