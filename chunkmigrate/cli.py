@@ -37,6 +37,7 @@ from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
+from chunkmigrate.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,7 +169,7 @@ for verb in (
     reporting.report,
 ):
     app.command()(verb)
-for verb in (mark, baseline):
+for verb in (verify, mark, baseline):
     app.command()(verb)
 app.command("import")(import_)
 app.add_typer(quarantine)

@@ -64,6 +64,21 @@ class NotMarkableError(UsageError):
     """A migration cannot be marked as it stands. Nothing was changed."""
 
 
+class VerificationError(ChunkmigrateError):
+    """A migration did what it does, and its verification failed. What it has written is committed."""
+
+
+class VerificationWritesError(UsageError):
+    """A verification may only read. ``command`` is what it was about to send."""
+
+    def __init__(self, migration: str, command: str) -> None:
+        self.migration, self.command = migration, command
+        super().__init__(
+            f"verify(db) of {migration} is to look, and was about to change something ({command}). The "
+            "command was not sent. What changes data belongs into upgrade(db)."
+        )
+
+
 class BudgetTooSmallError(UsageError):
     """The memory budget is smaller than the process itself needs."""
 

@@ -42,8 +42,8 @@ PENDING = "pending"
 RUNNING = "running"
 STOPPED = "stopped"
 
-# What an entry says of the time before a run begins: who marked it.
-_OVER = {"origin": ""}
+# What an entry says of the time before a run begins: who marked it, and what was verified.
+_OVER = {"origin": "", "verification": ""}
 
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.

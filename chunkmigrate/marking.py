@@ -137,8 +137,8 @@ def _enter(
         "origin": mark.origin,
         **under,
     }
-    # What it says of a rollback is of a time that is over.
-    change = {"$set": entry, "$unset": {"direction": ""}}
+    # What it says of a rollback, or of what was verified, is of a time that is over.
+    change = {"$set": entry, "$unset": {"direction": "", "verification": ""}}
     entries.update_one(ours, change, upsert=True, session=session)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import checkpoint, server
+from chunkmigrate import checkpoint, server, verification
 from chunkmigrate.consumers import silent
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
@@ -163,6 +163,7 @@ class Run:
                     break
             if self._status != APPLIED or self._overtaken:
                 return
+        verification.concluded(self.migration, self._database, self._recorder.run)
 
     def _may_go_on(self) -> bool:
         """Idle as long as an operator wants it so; return whether the run is to go on."""
