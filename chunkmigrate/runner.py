@@ -163,7 +163,7 @@ class Run:
                     break
             if self._status != APPLIED or self._overtaken:
                 return
-        verification.concluded(self.migration, self._database, self._recorder.run)
+        verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
 
     def _may_go_on(self) -> bool:
         """Idle as long as an operator wants it so; return whether the run is to go on."""

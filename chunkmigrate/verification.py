@@ -7,7 +7,9 @@ the run and with the migration. When it is asked is ``runner``'s and ``verifying
 from __future__ import annotations
 
 import ast
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,9 +27,14 @@ from chunkmigrate.ledger import MIGRATIONS, RUNS
 from chunkmigrate.retry import is_passing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pymongo.database import Database
 
     from chunkmigrate.migration import Migration
+
+# A probe gives up after a minute; counting a large collection may take longer.
+ALIVE_SECONDS = 5.0
 
 EXAMPLE = """def verify(db):
     left = db.orders.count_documents({"cents": {"$exists": False}})
@@ -57,22 +64,23 @@ class Verified:
 
 def has_one(migration: Migration) -> bool:
     """Whether the migration's file has a ``verify``, without running it."""
-    path = getattr(migration, "path", None)
     try:
-        tree = ast.parse(path.read_bytes()) if path else ast.Module([], [])
+        tree = ast.parse(migration.path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return False  # loading it says what is wrong
     return any("verify" in _bound(node) for node in tree.body)
 
 
-def concluded(migration: Migration, database: Database[Any], run: Any) -> None:
+def concluded(migration: Migration, database: Database[Any], run: Any, alive: Callable[[], Any]) -> None:
     """Verify what ``run`` has done, where the migration has a verification; put on record what came of it.
 
-    Raises `VerificationError` where it fails, and what `ask` raises.
+    ``alive`` is called every few seconds meanwhile: whoever watches a run takes silence for a hang. Raises
+    `VerificationError` where it fails, and what `ask` raises.
     """
     if not has_one(migration):
         return
-    found = ask(migration, database)
+    with _heard(alive):
+        found = ask(migration, database)
     record(database, migration.name, found, run)
     if not found.passed:
         raise failure(migration.name, found)
@@ -123,6 +131,23 @@ def failure(name: str, found: Verified) -> VerificationError:
     error = VerificationError(message, discreet=discreet)
     error.__cause__ = found.cause
     return error
+
+
+@contextmanager
+def _heard(alive: Callable[[], Any]) -> Iterator[None]:
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(ALIVE_SECONDS):
+            alive()
+
+    thread = threading.Thread(target=tell, name="verification", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _read(migration: Migration, answer: Any, seconds: float) -> Verified:

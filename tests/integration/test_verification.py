@@ -200,3 +200,15 @@ def test_has_one(tmp_path: Path, source: str, has: bool) -> None:  # noqa: FBT00
     (tmp_path / "m.py").write_text(source, "utf-8")
 
     assert verification.has_one(Migration.read(tmp_path / "m.py")) is has
+
+
+def test_alive(
+    opened: Database[Any], verifying: Callable[[str], Migration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches a run hears of it while a verification takes its time."""
+    monkeypatch.setattr(verification, "ALIVE_SECONDS", 0.01)
+    waits = "import time; while not db.flags.find_one():;     time.sleep(0.01); return True"
+
+    verification.concluded(verifying(waits), opened, 1, lambda: opened.flags.insert_one({}))
+
+    assert opened.flags.find_one()
