@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 # How many names a sentence lists.
 _LISTED = 8
 
+# What is still asked of a migration after it was marked.
+_ASKED = {control.PAUSE: "paused", control.CANCEL: "cancelled"}
+
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Reason = Annotated[str, typer.Option(help="Why, for the history.", show_default=False)]
 
@@ -67,20 +70,17 @@ def mark(
         raise InvalidSettingError(message)
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
         name, here = _meant(settings, db, name)
+        marking.check(db, name)
         entry = Ledger(db).entries().get(name, {})
-        if entry.get("status", PENDING) == (APPLIED if applied else PENDING) and (
-            here or applied or not entry
-        ):
-            typer.echo(f"{name} is {entry.get('status', PENDING)} already; nothing was changed.")
+        wanted = _mark(name, here, entry, applied=applied)
+        if _is_so(entry, wanted):
+            typer.echo(f"{name} is {_status(entry)} already; nothing was changed.")
             return
         _check(name, entry)
-        marking.check(db, name)
-        typer.echo(_consequence(db, name, applied=applied, gone=here is None))
+        typer.echo(_consequence(db, wanted))
         if yes or applied or _confirmed(f"Mark {name} as pending?", f"mark {name} --pending"):
-            marking.put(
-                db, [_mark(name, here, entry, applied=applied)], Author(by=control.operator(), why=reason)
-            )
-            typer.echo(_marked(db, name, applied=applied, gone=here is None))
+            marking.put(db, [wanted], Author(by=control.operator(), why=reason))
+            typer.echo(_marked(db, wanted))
 
 
 def baseline(
@@ -98,7 +98,7 @@ def baseline(
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
         migrations, entries = discover(settings.folder), Ledger(db).entries()
         chosen = migrations[: migrations.index(find(migrations, name)) + 1] if name else migrations
-        left = [one for one in chosen if entries.get(one.name, {}).get("status") != APPLIED]
+        left = [one for one in chosen if _status(entries.get(one.name, {})) != APPLIED]
         for one in left:
             _check_untouched(one.name, entries.get(one.name, {}))
         if not left:
@@ -155,9 +155,18 @@ def _meant(settings: Settings, db: Database[Any], name: str) -> tuple[str, Migra
     return (here.name, here) if here else (name, None)
 
 
+def _status(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("status", PENDING))
+
+
+def _is_so(entry: Mapping[str, Any], wanted: Mark) -> bool:
+    """Whether a mark would change nothing; what is pending and has no file is still to be cleared away."""
+    return _status(entry) == (APPLIED if wanted.applied else PENDING) and not (entry and wanted.gone)
+
+
 def _check(name: str, entry: Mapping[str, Any]) -> None:
     """Refuse what a paused run may go on with: it holds no lease, and nobody can tell whether it lives."""
-    if entry.get("status") == PAUSED:
+    if _status(entry) == PAUSED:
         raise NotMarkableError(
             f"{name} is paused, and its run may go on. End it with `chunkmigrate cancel {name}`, then mark "
             "it. Nothing was changed."
@@ -165,7 +174,7 @@ def _check(name: str, entry: Mapping[str, Any]) -> None:
 
 
 def _check_untouched(name: str, entry: Mapping[str, Any]) -> None:
-    status = entry.get("status", PENDING)
+    status = _status(entry)
     if status != PENDING:
         raise NotMarkableError(
             f"{name} is {status}: somebody has begun it, so it is not for a baseline to say. Finish it with "
@@ -187,18 +196,13 @@ def _mark(
     )
 
 
-def _consequence(db: Database[Any], name: str, *, applied: bool, gone: bool) -> str:
+def _consequence(db: Database[Any], wanted: Mark) -> str:
     """Say what a mark means before it is made."""
-    stands = control.stands(db, name)
-    begun = stands.position is not None
-    if applied:
-        half = (
-            f" It was begun, and stands {stands.shown()}: what may be left is done by nobody."
-            if begun
-            else ""
-        )
-        return f"{name} is taken as applied, and never run.{half}"
-    if gone:
+    name, stands = wanted.migration, control.stands(db, wanted.migration)
+    if wanted.applied:
+        half = f" It was begun, and stands {stands.shown()}: what may be left is done by nobody."
+        return f"{name} is taken as applied, and never run.{half if stands.position else ''}"
+    if wanted.gone:
         return f"{name} has no file here: it leaves the applied set, and only the history keeps it."
     aside = quarantine.count(db, name)
     kept = f", and what is known of {_counted(aside, 'document')} in quarantine" if aside else ""
@@ -208,14 +212,15 @@ def _consequence(db: Database[Any], name: str, *, applied: bool, gone: bool) -> 
     )
 
 
-def _marked(db: Database[Any], name: str, *, applied: bool, gone: bool) -> str:
-    if gone and not applied:
+def _marked(db: Database[Any], mark_: Mark) -> str:
+    name = mark_.migration
+    if mark_.gone:
         return f"{name} left the applied set."
-    if applied:
+    if mark_.applied:
         return f"{name} is marked as applied."
     seen = lease_record.look(db, name)
-    cancelled = seen is not None and seen.asked is not None
-    first = f" after `chunkmigrate resume {name}`, for it was cancelled" if cancelled else ""
+    asked = seen.asked if seen else None
+    first = f" after `chunkmigrate resume {name}`, for it is {_ASKED[asked.what]}" if asked else ""
     return f"{name} is marked as pending; apply it with `chunkmigrate run {name}`{first}."
 
 

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ import pytest
 from chunkmigrate import lease_record, server
 from chunkmigrate.holder import Holder
 from tests.acceptance.conftest import INCREMENT, CommandLine
+from tests.acceptance.test_control import eventually
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -157,6 +159,17 @@ def test_mark_paused(project: CommandLine, db: Database[Any]) -> None:
     assert f"End it with `chunkmigrate cancel {NAME}`" in done.stderr
 
 
+def test_mark_cancelled(project: CommandLine, db: Database[Any]) -> None:
+    """What is marked as pending stays cancelled where it was, and the command says what allows it again."""
+    project("cancel", "add_one")
+    project("mark", "add_one", "--applied")
+    done = project("mark", "add_one", "--pending", "--yes")
+
+    assert f"after `chunkmigrate resume {NAME}`, for it is cancelled." in done.stdout
+    assert project("run", "add_one").returncode == 2
+    assert status(db) == "pending"
+
+
 def test_mark_missing(project: CommandLine, db: Database[Any]) -> None:
     """A migration whose file is gone is marked by its full name, not taken for one it is a part of."""
     project("mark", "add_one", "--applied")
@@ -290,3 +303,32 @@ def test_pymongo_migrate_import(tree: CommandLine, db: Database[Any]) -> None:
     assert ran.returncode == 0, ran.stderr
     assert db.counters.find_one() == {"_id": "migrations", "n": 7}
     assert db.chunkmigrate_migrations.count_documents({"status": "applied"}) == 7
+
+
+def test_mark_overtakes(cli: CommandLine, db: Database[Any]) -> None:
+    """A run that was frozen, lost its lease and wakes up after a mark ends with exit 5; it writes nothing."""
+    waits = """def add_one(document):
+    Path("at_work").touch()
+    while not Path("go").exists():
+        time.sleep(0.01)
+"""
+    cli.write(
+        INCREMENT.replace("def add_one(document):\n", waits).replace(
+            '"""\n', '"""\nimport time\nfrom pathlib import Path\n', 1
+        )
+    )
+    db.c.insert_many({"_id": n} for n in range(10))
+    run = cli.start("run", "add_one")
+    eventually((cli.folder / "at_work").exists)
+    run.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, run.pid, os.WSTOPPED | os.WNOWAIT)
+    held = cli("mark", "add_one", "--pending", "--yes")
+    taken = cli("unlock", "add_one", "--yes")
+    marked = cli("mark", "add_one", "--pending", "--yes")
+    (cli.folder / "go").touch()
+    run.send_signal(signal.SIGCONT)
+    _, err = run.communicate(timeout=60)
+
+    assert (held.returncode, taken.returncode, marked.returncode) == (5, 0, 0), marked.stderr
+    assert run.returncode == 5, err
+    assert (db.c.distinct("n"), status(db)) == ([], "pending")
