@@ -284,7 +284,7 @@ def _finish(outcome: Outcome, notifier: Notifier) -> None:
 
 
 def _applied(ledger: Ledger, migration: Migration) -> str:
-    changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
+    changed = ledger.entries()[migration.name]["checksum"] not in (None, migration.checksum)
     note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
     return f"{migration.name} is applied already{note}."
 

@@ -78,7 +78,7 @@ class Ledger:
             "name": migration.name,
             "status": DIED if died else known["status"],
             "description": migration.description,
-            "changed": known["checksum"] != migration.checksum,
+            "changed": known["checksum"] not in (None, migration.checksum),
             "read": sum(slot["counts"]["read"] for slot in slots),
             "quarantined": quarantine.count(self.database, migration.name),
             "attempts": known.get("attempts", 0),

@@ -7,6 +7,7 @@ the run and with the migration. When it is asked is ``runner``'s and ``verifying
 from __future__ import annotations
 
 import ast
+import inspect
 import threading
 import time
 from contextlib import contextmanager
@@ -92,9 +93,7 @@ def ask(migration: Migration, database: Database[Any]) -> Verified:
     Raises `InvalidModuleError` for an answer that is none, `VerificationWritesError` where it would write,
     and the driver's errors where the server could not be asked.
     """
-    verify, began = getattr(migration.module(), "verify", None), time.monotonic()
-    if not callable(verify):
-        raise InvalidModuleError(f"{migration.path} has no function verify(db), such as:\n\n{EXAMPLE}")
+    verify, began = _loaded(migration), time.monotonic()
     try:
         with readonly.reading(database) as reader:
             answer = verify(reader)
@@ -107,6 +106,18 @@ def ask(migration: Migration, database: Database[Any]) -> Verified:
             raise
         return _raised(error, time.monotonic() - began)
     return _read(migration, answer, time.monotonic() - began)
+
+
+def _loaded(migration: Migration) -> Callable[[Database[Any]], Any]:
+    verify: Callable[[Database[Any]], Any] | None = getattr(migration.module(), "verify", None)
+    if not callable(verify):
+        raise InvalidModuleError(f"{migration.path} has no function verify(db), such as:\n\n{EXAMPLE}")
+    try:
+        inspect.signature(verify).bind(None)
+    except TypeError as error:
+        what = f"has verify{inspect.signature(verify)}, which cannot be called as verify(db)"
+        raise InvalidModuleError(f"{migration.path} {what}. It looks like this:\n\n{EXAMPLE}") from error
+    return verify
 
 
 def record(database: Database[Any], migration: str, found: Verified, run: Any = None) -> None:

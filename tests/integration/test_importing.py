@@ -177,3 +177,13 @@ def test_no_history(db: Database[Any], folder: Path, collection: str, error: typ
     """Where there is no history, the sentence says which collection was looked at."""
     with pytest.raises(error, match=collection):
         found(db, MIGRATE_MONGO, folder, collection)
+
+
+def test_ported(db: Database[Any], folder: Path) -> None:
+    """A file that is written later for what was imported without one is applied, and not changed."""
+    db.changelog.insert_many(dict(record) for record in HISTORIES[MIGRATE_MONGO])
+    taken_over(db, MIGRATE_MONGO, folder)
+    (folder / "1_first.py").write_text("def upgrade(db): ...\n", "utf-8")
+    first, *_ = Ledger(db).standing(discover(folder))
+
+    assert (first["name"], first["status"], first["changed"]) == ("1_first", "applied", False)

@@ -146,6 +146,13 @@ def test_no_answer(opened: Database[Any], verifying: Callable[[str], Migration],
         verification.ask(verifying(f"return {answer}"), opened)
 
 
+def test_not_callable_so(opened: Database[Any], tmp_path: Path) -> None:
+    """A function that cannot be called with a database is no verification, and its sentence shows one."""
+    (tmp_path / "m.py").write_text("def verify(db, strict): ...\n", "utf-8")
+    with pytest.raises(InvalidModuleError, match=r"verify\(db, strict\), which cannot be called as verify"):
+        verification.ask(Migration.read(tmp_path / "m.py"), opened)
+
+
 @pytest.mark.parametrize(
     "body",
     [
