@@ -181,11 +181,11 @@ def _failed(sentence: str, seconds: float) -> Verified:
 
 
 def _raised(error: BaseException, seconds: float) -> Verified:
-    discreet = f"verify(db) raised {type(error).__name__}"
+    discreet, said = f"verify(db) raised {type(error).__name__}", f": {error}" if str(error) else ""
     return Verified(
         passed=False,
         seconds=seconds,
-        sentence=f"{discreet}: {error}",
+        sentence=f"{discreet}{said}.",
         discreet=f"{discreet}.",
         cause=error if isinstance(error, Exception) else None,
     )

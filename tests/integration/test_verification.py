@@ -116,8 +116,8 @@ def test_acting(opened: Database[Any], tmp_path: Path) -> None:
     [
         ("return False", "verify(db) returned False."),
         ('return "two\\n are left"', "two are left."),
-        ('raise KeyError("cents")', "verify(db) raised KeyError: 'cents'"),
-        ('assert not "a"', "verify(db) raised AssertionError: "),
+        ('raise KeyError("cents")', "verify(db) raised KeyError: 'cents'."),
+        ('assert not "a"', "verify(db) raised AssertionError."),
     ],
 )
 def test_answers(
