@@ -8,6 +8,7 @@ chunk, and how they are written, is not known here.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -195,6 +196,18 @@ def fence(
         {"$set": {"fence": generation}},
         session=session,
     )
+
+
+def fence_all(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Refuse every chunk of whoever has claimed records of a migration, of its partitions, too."""
+    database[COLLECTION].update_many({"migration": migration}, {"$inc": {"fence": 1}}, session=session)
+
+
+def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
+    marks = rf"^{re.escape(migration)}:\d+(/\d+)?:at work$"
+    of_it = {"$or": [{"migration": migration}, {"_id": {"$regex": marks}}]}
+    database[COLLECTION].delete_many(of_it, session=session)
 
 
 def used(database: Database[Any], migration: str) -> int:

@@ -32,6 +32,7 @@ from chunkmigrate import (
 )
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
+from chunkmigrate.bookkeeping import baseline, import_, mark
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
@@ -48,6 +49,7 @@ from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
+from chunkmigrate.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -186,6 +188,9 @@ for verb in (
     reporting.report,
 ):
     app.command()(verb)
+for verb in (verify, mark, baseline):
+    app.command()(verb)
+app.command("import")(import_)
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 quarantine.command("list")(verbs.listed)
@@ -302,7 +307,7 @@ def _exit(code: int) -> None:
 
 
 def _applied(ledger: Ledger, migration: Migration) -> str:
-    changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
+    changed = ledger.entries()[migration.name]["checksum"] not in (None, migration.checksum)
     note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
     return f"{migration.name} is applied already{note}."
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from chunkmigrate.lease_record import LeaseRecord
     from chunkmigrate.records import Intent
 
+# The history has lines that are none: what was marked has an origin.
+_A_RUN = {"origin": None}
+
 # How many names a sentence lists.
 _LISTED = 8
 
@@ -93,7 +96,7 @@ def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
         return {}
     if ObjectId.is_valid(wanted) and runs.find_one({"_id": ObjectId(wanted)}, {"_id": 1}):
         return {"_id": ObjectId(wanted)}
-    name, names = wanted.removesuffix(".py").rpartition("/")[2], sorted(runs.distinct("migration"))
+    name, names = wanted.removesuffix(".py").rpartition("/")[2], sorted(runs.distinct("migration", _A_RUN))
     matching = [name] if name in names else [one for one in names if name and name in one]
     if len(matching) == 1:
         return {"migration": matching[0]}
@@ -105,7 +108,7 @@ def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
 
 
 def _latest(runs: Collection[Any], chosen: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = runs.find_one(chosen, sort=[("began", -1), ("_id", -1)])
+    found: Mapping[str, Any] | None = runs.find_one({**_A_RUN, **chosen}, sort=[("began", -1), ("_id", -1)])
     return found
 
 

@@ -149,15 +149,7 @@ def claim(
     session: ClientSession | None = None,
 ) -> LeaseRecord | None:
     """Take the lease if it is free, or still as ``over`` shows it; None where somebody else has it."""
-    free: list[Any] = [
-        {"$lte": ["$until", "$$NOW"]},
-        {"$eq": ["$released", True]},
-        {"$eq": ["$holder.token", holder.token]},
-    ]
-    if over:
-        same: list[Any] = [{"$eq": [_STAMP, over.stamp]}]
-        same += [{"$eq": ["$holder.token", over.token]}] if over.holder else []
-        free.append({"$and": same})
+    free = [*_free(over), {"$eq": ["$holder.token", holder.token]}]
     claimed = {
         "generation": _NEXT,
         "holder": {"$literal": holder.document()},
@@ -204,6 +196,28 @@ def revoke(
         "former": _former(""),
     }
     return _updated(collection, _ours(name, token), nobody, session)
+
+
+def pass_over(
+    collection: Collection[Any], migration: str, *, over: LeaseRecord, session: ClientSession | None
+) -> LeaseRecord | None:
+    """Raise the generation of a lease that is free, or still as ``over`` shows it, and leave it nobody's.
+
+    None where somebody else has it.
+    """
+    nobody = {"generation": _NEXT, "holder": None, "until": "$$NOW", "released": True, "former": None}
+    ours = {"_id": migration, "$expr": {"$or": _free(over)}}
+    return _updated(collection, ours, {"renewed": "$$NOW", "since": "$$NOW"} | nobody, session)
+
+
+def _free(over: LeaseRecord | None) -> list[Any]:
+    """Return what a lease matches that nobody has, or that is still as ``over`` shows it."""
+    free: list[Any] = [{"$lte": ["$until", "$$NOW"]}, {"$eq": ["$released", True]}]
+    if over:
+        same: list[Any] = [{"$eq": [_STAMP, over.stamp]}]
+        same += [{"$eq": ["$holder.token", over.token]}] if over.holder else []
+        free.append({"$and": same})
+    return free
 
 
 def _ours(name: Name, token: str) -> dict[str, Any]:

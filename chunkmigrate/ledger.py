@@ -44,6 +44,8 @@ STOPPED = "stopped"
 
 _NO_GROUP = {"$in": ["", None]}
 _DIED = {"$set": {"status": DIED, "reason": "It ended without a word: killed, or cut off from MongoDB."}}
+# What an entry says of the time before a run begins: who marked it, and what was verified.
+_OVER = {"origin": "", "verification": ""}
 
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
@@ -78,7 +80,7 @@ class Ledger:
             "name": migration.name,
             "status": DIED if died else known["status"],
             "description": migration.description,
-            "changed": known["checksum"] != migration.checksum,
+            "changed": known["checksum"] not in (None, migration.checksum),
             "read": sum(slot["counts"]["read"] for slot in slots),
             "quarantined": quarantine.count(self.database, migration.name),
             "attempts": known.get("attempts", 0),
@@ -97,11 +99,12 @@ class Ledger:
     def runs(self, migration: str) -> list[dict[str, Any]]:
         """Return the runs of a migration, oldest first. Reads only.
 
-        One that is down as running and holds no lease any more has died; nobody has told it yet.
+        What was marked is none. One that is down as running and holds no lease any more has died; nobody has
+        told it yet.
         """
         with _bounded():
             held = leases.held(self.database, migration)
-            found = [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
+            found = [*self.database[RUNS].find({"migration": migration, "origin": None}).sort("began", 1)]
         if held:
             return found
         return [run | {"status": DIED} if run["status"] == RUNNING else run for run in found]
@@ -132,7 +135,8 @@ class Ledger:
         with _bounded():
             if not quiet:
                 entry = began | {"description": migration.description, "run": run}
-                self._enter(migration, generation, {"$set": entry, "$inc": {"attempts": 1}})
+                began_anew = {"$set": entry, "$inc": {"attempts": 1}, "$unset": _OVER}
+                self._enter(migration, generation, began_anew)
             self._bury(migration, run, generation)
             fresh = {"$set": began | kept | who | {"generation": generation}}
             self._now(RUNS).update_one({"_id": run}, fresh, upsert=True)

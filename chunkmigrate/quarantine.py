@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bson.codec_options import CodecOptions
+    from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.command_cursor import CommandCursor
     from pymongo.database import Database
@@ -215,6 +216,11 @@ def count(database: Database[Any], migration: str, step: int | None = None) -> i
     chosen = {"migration": migration} | ({} if step is None else {"step": step})
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         return database[COLLECTION].count_documents(chosen)
+
+
+def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Forget what was set aside: whoever begins anew looks at every document again."""
+    database[COLLECTION].delete_many({"migration": migration}, session=session)
 
 
 def _storable(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import checkpoint, server
+from chunkmigrate import checkpoint, server, verification
 from chunkmigrate.consumers import silent
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
@@ -169,6 +169,7 @@ class Run:
                     break
             if self._stands.status != APPLIED or self._overtaken:
                 return
+        verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
 
     def _attempts(self, context: Context, number: int, backfill: Backfill) -> Generator[Step]:
         """Yield the attempt to make at a step; where others share it, one for each partition that is free."""

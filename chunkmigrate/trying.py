@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import dryrun, tuned
+from chunkmigrate import dryrun, tuned, verification
 from chunkmigrate.ledger import Ledger
 from chunkmigrate.opening import opened
 from chunkmigrate.preflight import means_of
@@ -97,10 +97,11 @@ class Trials:
     def _show(self, migration: Migration, steps: Sequence[Foreseen]) -> None:
         from chunkmigrate import foreseen
 
+        verifies = verification.has_one(migration)
         if sys.stdout.isatty():
-            foreseen.show(migration.name, steps)
+            foreseen.show(migration.name, steps, verifies=verifies)
             return
-        for line in foreseen.as_lines(migration.name, steps):
+        for line in foreseen.as_lines(migration.name, steps, verifies=verifies):
             self._say(line)
 
 

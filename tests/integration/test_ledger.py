@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +39,7 @@ class Work:
     name: str = "m"
     checksum: str = "x"
     description: str = ""
+    path: Path = Path("nowhere.py")
 
     def steps(self, database: Any) -> list[Backfill]:
         found = self.upgrade(database)

@@ -9,7 +9,7 @@ import pytest
 
 from chunkmigrate import Backfill, InsertOne, UpdateOne, scan
 from chunkmigrate.confined import _disarm
-from chunkmigrate.errors import TransformError, UsageError
+from chunkmigrate.errors import TransformError, UsageError, VerificationError
 from chunkmigrate.ledger import RUNNING, RUNS
 from chunkmigrate.records import Counts
 from chunkmigrate.sessions import names
@@ -228,3 +228,11 @@ def test_what_a_kill_leaves_open(db: Database[Any]) -> None:
 
         db.command("drop", "c", maxTimeMS=5_000)
         session.abort_transaction()
+
+
+def test_verified(migrate: Migrate, path: Path) -> None:
+    """A migration's own verification is asked in its tests, too."""
+    wrong = '\n\ndef verify(db):\n    return f"{db.c.count_documents({})} are wrong"\n'
+    path.write_text(DOUBLE + wrong)
+    with pytest.raises(VerificationError, match="2 are wrong"):
+        migrate("double", GIVEN)

@@ -104,6 +104,7 @@ def test_acyclic() -> None:
         (
             "typer",
             {
+                "bookkeeping",
                 "cli",
                 "job_options",
                 "job_submit",
@@ -113,7 +114,8 @@ def test_acyclic() -> None:
                 "reporting",
                 "tuner",
                 "verbs",
-            },
+            }
+            | {"verifying"},
         ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
@@ -143,8 +145,15 @@ def test_acyclic() -> None:
         ("chunkmigrate.plots", {"report_page"}),
         (
             "chunkmigrate.opening",
-            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"},
+            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"}
+            | {"bookkeeping", "verifying"},
         ),
+        ("chunkmigrate.bookkeeping", {"cli"}),
+        ("chunkmigrate.marking", {"bookkeeping", "importing"}),
+        ("chunkmigrate.importing", {"bookkeeping"}),
+        ("chunkmigrate.foreign", {"bookkeeping"}),
+        ("chunkmigrate.verifying", {"cli"}),
+        ("chunkmigrate.verification", {"runner", "trying", "verifying"}),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli"}),
@@ -152,19 +161,20 @@ def test_acyclic() -> None:
         ("chunkmigrate.notify", {"audience", "cli"}),
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli"}),
-        ("chunkmigrate.saying", {"cli"}),
+        ("chunkmigrate.saying", {"cli", "verifying"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
         (
             "chunkmigrate.lease_record",
-            {"lease", "control", "evidence", "verbs", "ledger", "leases", "sharing"},
+            {"lease", "control", "evidence", "verbs", "ledger", "leases", "sharing"}
+            | {"bookkeeping", "marking"},
         ),
-        ("chunkmigrate.leases", {"control", "evidence", "tuner", "verbs", "ledger"}),
+        ("chunkmigrate.leases", {"control", "evidence", "marking", "tuner", "verbs", "ledger"}),
         ("chunkmigrate.partitions", {"sharing"}),
         ("chunkmigrate.sharing", {"runner"}),
         ("chunkmigrate.standing", {"runner"}),
         ("chunkmigrate.workers", {"together"}),
         ("chunkmigrate.together", {"cli"}),
-        ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
+        ("chunkmigrate.control", {"bookkeeping", "jobs_live", "lastruns", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
@@ -236,7 +246,7 @@ DIAGNOSIS = [
 ]
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
-    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
+    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display", "foreign"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
 ]
