@@ -139,7 +139,11 @@ def test_acyclic() -> None:
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli"}),
-        ("chunkmigrate.discretion", {"server", "sending", "executor"}),
+        ("chunkmigrate.discretion", {"server", "sending", "executor", "ranged"}),
+        ("chunkmigrate.serverside", {"step"}),
+        ("chunkmigrate.ranged", {"serverside", "readmission"}),
+        ("chunkmigrate.widths", {"serverside"}),
+        ("chunkmigrate.server_updates", {"backfill"}),
         ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
         ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
@@ -211,7 +215,7 @@ DIAGNOSIS = [
     "pods",
 ]
 PURE = [
-    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
+    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors", "widths", "server_updates"),
     *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),

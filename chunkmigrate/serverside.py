@@ -1,0 +1,274 @@
+"""Server-side: one attempt at a step whose documents the server updates alone, window by window.
+
+A generator of `ChunkResult`, as the pipeline is: each window, a range of ``_id``s whose end is found by
+counting in the index, is a chunk, and commits with its position. There is one at a time: the server does the
+work, and two would only ask it for more at once. How wide windows are is ``widths``' law, what one update
+does ``ranged``'s business; no document is read here, and memory decides nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+
+from chunkmigrate import retry as retry_
+from chunkmigrate import server, sizing, widths
+from chunkmigrate.checkpoint import AlreadyCommittedError
+from chunkmigrate.chunks import Chunk
+from chunkmigrate.executor import MAX_CONFLICTS, MAX_SLOW
+from chunkmigrate.pipeline import ChunkResult
+from chunkmigrate.ranged import Ranged, is_a_documents, refusal, round_trip
+from chunkmigrate.records import Intent
+from chunkmigrate.sending import FAILURES, send
+from chunkmigrate.windows import READ_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pymongo import MongoClient
+    from pymongo.client_session import ClientSession
+
+    from chunkmigrate.backfill import Backfill
+    from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.errors import DocumentError
+    from chunkmigrate.frontier import Segment
+    from chunkmigrate.memory import Sensor
+    from chunkmigrate.quarantine import Quarantine
+    from chunkmigrate.raw import Key
+    from chunkmigrate.retry import Retry
+    from chunkmigrate.scan import Scan
+    from chunkmigrate.throttle import Throttle
+    from chunkmigrate.turn import Turn
+    from chunkmigrate.widths import Width
+
+# All writes go through the first writer: the windows of one attempt are one behind the other.
+SLOT = 0
+
+
+class TooWideError(Exception):
+    """A window cannot pass as it is, because of ``cause``. ``fault``: one of its documents was refused."""
+
+    def __init__(self, cause: Exception, *, fault: bool) -> None:
+        self.cause, self.fault = cause, fault
+        super().__init__(fault)
+
+
+class ServerSide:
+    """Runs one attempt. Iterate it once; ``stopped_by`` then is "stop" where it ended early."""
+
+    def __init__(
+        self,
+        backfill: Backfill,
+        checkpoint: Checkpoint,
+        quarantine: Quarantine,
+        sensor: Sensor,
+        *,
+        session: ClientSession | None,
+        stopped: Callable[[], bool],
+        retry: Retry,
+        throttle: Throttle,
+        turn: Turn,
+        most: int = widths.MOST_DOCUMENTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scan, self._ranged = backfill.scan, Ranged.of(backfill)
+        self._checkpoint, self._quarantine, self._sensor = checkpoint, quarantine, sensor
+        self._session, self._stopped, self._retry = session, stopped, retry
+        self._throttle, self._turn, self._clock = throttle, turn, clock
+        self.stopped_by = ""
+        known = checkpoint.sizes.chunk_documents if checkpoint.sizes else None
+        self._width = widths.start(known, backfill.scan.average_size(), most)
+
+    def __iter__(self) -> Iterator[ChunkResult]:
+        """Yield each window as the server acknowledges it.
+
+        Raises `UsageError` where the server cannot make the update of any document.
+        """
+        if self._checkpoint.done:
+            return
+        self._retry(self._ranged.check)
+        self._checkpoint.sizes = _sizes(self._width)
+        self._checkpoint.intend(self._intent(self._checkpoint.position, None))
+        for segment in self._checkpoint.segments():
+            yield from self._windows(segment)
+            if self.stopped_by:
+                return
+
+    def _windows(self, segment: Segment) -> Iterator[ChunkResult]:
+        after = segment.after
+        while after != segment.upto:
+            self._turn.wait(lambda: None)
+            if self._stopped():
+                self.stopped_by = "stop"
+                return
+            if (window := self._window(after, segment.upto)) and self._is_committed(window):
+                self._turn.used()
+                after = window.chunk.through
+                yield self._result(window)
+
+    def _window(self, after: Key | None, upto: Key) -> _Window | None:
+        """Return the next window; None where its end is too far away to be found in time."""
+        quick = replace(self._retry, passing=self._is_passing)
+        try:
+            through = quick(lambda: end_of(self._scan, after, upto, self._width))
+        except FAILURES as error:
+            if self._width.alone or not retry_.is_slow(error):
+                raise
+            self._width = widths.halved(self._width)
+            return None
+        return _Window(Chunk(self._checkpoint.next_number, after, through), alone=self._width.alone)
+
+    def _is_passing(self, error: BaseException) -> bool:
+        return self._retry.passing(error) and (self._width.alone or not retry_.is_slow(error))
+
+    def _is_committed(self, window: _Window) -> bool:
+        """Commit a window, its one document set aside where it must be; False where it is too wide."""
+        try:
+            self._commit(window)
+        except TooWideError as error:
+            if not window.alone:
+                self._width = widths.refused(self._width) if error.fault else widths.halved(self._width)
+                return False
+            self._set_aside(window.chunk, refusal(window.through, error.cause))
+            window.refused = True
+            self._commit(window)
+            self._width = widths.refused(self._width)
+        else:
+            self._width = widths.committed(self._width, window.server_seconds)
+        self._checkpoint.acknowledge(SLOT, window.chunk)
+        self._throttle.committed(window.chunk.read, window.seconds)
+        return True
+
+    def _set_aside(self, chunk: Chunk, error: DocumentError) -> None:
+        if chunk.through is not None:
+            self._quarantine.take(chunk, 0, chunk.through, error)
+        chunk.read, chunk.written, chunk.writes = 1, 0, 0
+
+    def _commit(self, window: _Window) -> None:
+        self._checkpoint.sizes = _sizes(self._width)
+        self._checkpoint.intent = self._intent(window.through, None)
+        try:
+            self._retry(lambda: self._try(window))
+        except AlreadyCommittedError:
+            return
+
+    def _try(self, window: _Window) -> None:
+        began = self._clock()
+        window.tries += 1
+        try:
+            if self._session is None:
+                with pymongo.timeout(server.ATTEMPT_SECONDS):
+                    self._write(window, None)
+            else:
+                server.attempt(
+                    self._session,
+                    lambda session: self._write(window, session),
+                    seconds=server.ATTEMPT_SECONDS,
+                )
+        except FAILURES as error:
+            window.judge(error)
+            raise
+        finally:
+            window.seconds = self._clock() - began
+
+    def _write(self, window: _Window, session: ClientSession | None) -> None:
+        # A try whose answer was lost may have got through; the first need not ask, but where nothing else
+        # refuses what another run has taken over.
+        if window.tries > 1 or session is None:
+            self._checkpoint.verify(SLOT, window.chunk, session)
+            window.unknown = False
+        if window.chunk.aside:
+            send(self._client, window.chunk, window.chunk.aside, session)
+        else:
+            self._update(window, session)
+        self._checkpoint.commit(SLOT, window.chunk, session)
+
+    def _update(self, window: _Window, session: ClientSession | None) -> None:
+        began, chunk = self._clock(), window.chunk
+        if window.alone:
+            done = self._ranged.apply_to(window.through, session)
+        else:
+            done = self._ranged.apply(chunk.after, window.through, session)
+        window.server_seconds = max(0.0, self._clock() - began - round_trip(self._client))
+        chunk.read, chunk.written, chunk.writes = done.matched, done.modified, done.modified
+
+    @property
+    def _client(self) -> MongoClient[Any]:
+        return self._scan.collection.database.client
+
+    def _intent(self, after: Key | None, through: Key | None) -> Intent:
+        reading = self._sensor.read()
+        return Intent(after=after, through=through, used=reading.used, budget=reading.budget)
+
+    def _result(self, window: _Window) -> ChunkResult:
+        reading, chunk = self._sensor.read(), window.chunk
+        return ChunkResult(
+            number=chunk.number,
+            counts=chunk.counts,
+            size=chunk.size,
+            seconds=window.seconds,
+            reading=reading,
+            zone=sizing.zone_of(reading),
+            sizes=_sizes(self._width),
+        )
+
+
+@dataclass(slots=True)
+class _Window:
+    """One window on its way. ``seconds`` is what its last try took, ``server_seconds`` its update alone."""
+
+    chunk: Chunk
+    alone: bool
+    seconds: float = 0.0
+    server_seconds: float = 0.0
+    tries: int = 0
+    conflicts: int = 0
+    slow: int = 0
+    refused: bool = False
+    unknown: bool = False  # whether an earlier try may be committed
+
+    @property
+    def through(self) -> Key:
+        """Where it ends."""
+        if self.chunk.through is None:
+            raise ValueError(self.chunk.number)
+        return self.chunk.through
+
+    def judge(self, error: Exception) -> None:
+        """Raise `TooWideError` where fewer documents, or the others without one of them, could pass."""
+        self.conflicts += retry_.is_conflict(error)
+        self.slow += retry_.is_slow(error)
+        self.unknown = self.unknown or retry_.is_unknown(error)
+        if self.refused:
+            return
+        if retry_.is_too_much(error) or is_a_documents(error):
+            raise TooWideError(error, fault=is_a_documents(error)) from error
+        impatient = self.conflicts > MAX_CONFLICTS or self.slow > MAX_SLOW
+        if impatient and not (self.unknown or self.alone):
+            raise TooWideError(error, fault=False) from error
+
+
+def end_of(scan: Scan, after: Key | None, upto: Key, width: Width) -> Key:
+    """Return where a window behind ``after`` ends: ``upto`` at the latest.
+
+    Where every key of the index that is used matches, that is steps in this index. Else it is steps in the
+    one on ``_id``, for which no document is looked at, and within them the last document that may match.
+    """
+    end = upto
+    with pymongo.timeout(READ_SECONDS):
+        if scan.filter and scan.hint is None:
+            end = scan.ahead(after, upto, width.keys) or upto
+        within = scan.keys(after, end, 1, skip=width.documents - 1)
+    return within[0] if within else end
+
+
+def _sizes(width: Width) -> sizing.Sizes:
+    """Return the width as it is stored and shown. No bytes are held here: those stay at their most."""
+    return sizing.Sizes(
+        chunk_bytes=sizing.MAX_CHUNK_BYTES,
+        page_bytes=sizing.MAX_PAGE_BYTES,
+        chunk_documents=width.documents,
+    )
