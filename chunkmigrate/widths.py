@@ -20,6 +20,8 @@ QUICK_SECONDS, SLOW_SECONDS = TARGET_SECONDS / 2, TARGET_SECONDS * 2
 # Documents whose update is cheap never take that long. Beside 200 other updates a second windows of 1,000
 # small ones had 0.9 of the speed of one plain `updateMany`; those of 2,000 to 50,000 lost against them.
 MOST_DOCUMENTS = sizing.MAX_CHUNK_DOCUMENTS
+# Until it has been seen what a document takes.
+FIRST = MOST_DOCUMENTS // 4
 # To find the end of a window the server counts keys: a quarter of a second for so many.
 MOST_KEYS = 250_000
 
@@ -52,8 +54,8 @@ def start(documents: int | None, stored_size: int, most: int = MOST_DOCUMENTS) -
     a transaction changes.
     """
     most = max(1, min(most, MOST_DOCUMENTS, sizing.MAX_TOUCHED_BYTES // max(1, stored_size)))
-    first = max(1, min(documents or most // 4, most))
-    return Width(documents=first, keys=max(first, MOST_DOCUMENTS // 4), most=most)
+    first = min(documents or FIRST, most)
+    return Width(documents=first, keys=max(first, FIRST), most=most)
 
 
 def committed(width: Width, seconds: float) -> Width:
