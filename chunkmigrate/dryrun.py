@@ -21,7 +21,6 @@ from chunkmigrate.previews import previews
 from chunkmigrate.readonly import Refused
 from chunkmigrate.records import Counts
 from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
-from chunkmigrate.sizing import MAX_CHUNK_DOCUMENTS
 from chunkmigrate.stages import Stages
 from chunkmigrate.tuning import span
 
@@ -160,9 +159,7 @@ class DryRun:
     def _by_server(self, backfill: Backfill) -> Foreseen:
         scan, trial = backfill.scan, server_trial.tried(backfill, self._sample, show_values=self._show_values)
         documents, size = scan.count(), scan.average_size()
-        most = widths.start(
-            None, size, self._most.chunk_documents if self._most else MAX_CHUNK_DOCUMENTS
-        ).most
+        most = widths.start(None, size, self._most.chunk_documents if self._most else None).most
         self._done += trial.counts
         return Foreseen(
             namespace=scan.namespace,

@@ -18,7 +18,7 @@ from chunkmigrate import retry as retry_
 from chunkmigrate import server, sizing, widths
 from chunkmigrate.checkpoint import AlreadyCommittedError
 from chunkmigrate.chunks import Chunk
-from chunkmigrate.executor import MAX_CONFLICTS, MAX_SLOW
+from chunkmigrate.executor import MAX_SLOW
 from chunkmigrate.pipeline import ChunkResult
 from chunkmigrate.ranged import Ranged, is_a_documents, refusal, round_trip
 from chunkmigrate.records import Intent
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from chunkmigrate.turn import Turn
     from chunkmigrate.widths import Width
 
+# Two transactions that change one document cannot both commit. To lose once is chance; then a window is
+# halved, for half of it costs no more than to try again.
+MAX_CONFLICTS = 1
 # All writes go through the first writer: the windows of one attempt are one behind the other.
 SLOT = 0
 
@@ -71,7 +74,7 @@ class ServerSide:
         retry: Retry,
         throttle: Throttle,
         turn: Turn,
-        most: int = widths.MOST_DOCUMENTS,
+        most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scan, self._ranged = backfill.scan, Ranged.of(backfill)
@@ -130,14 +133,14 @@ class ServerSide:
             self._commit(window)
         except TooWideError as error:
             if not window.alone:
-                self._width = widths.refused(self._width) if error.fault else widths.halved(self._width)
+                self._width = widths.refused(self._width) if error.fault else widths.lost(self._width)
                 return False
             self._set_aside(window.chunk, refusal(window.through, error.cause))
             window.refused = True
             self._commit(window)
             self._width = widths.refused(self._width)
         else:
-            self._width = widths.committed(self._width, window.server_seconds)
+            self._width = widths.committed(self._width, window.server_seconds, window.chunk.read)
         self._checkpoint.acknowledge(SLOT, window.chunk)
         self._throttle.committed(window.chunk.read, window.seconds)
         return True
@@ -255,13 +258,15 @@ def end_of(scan: Scan, after: Key | None, upto: Key, width: Width) -> Key:
     """Return where a window behind ``after`` ends: ``upto`` at the latest.
 
     Where every key of the index that is used matches, that is steps in this index. Else it is steps in the
-    one on ``_id``, for which no document is looked at, and within them the last document that may match.
+    one on ``_id``, for which no document is looked at; and within them, if more could match than a window may
+    have, the last document that may.
     """
-    end = upto
+    end, dense = upto, False
     with pymongo.timeout(READ_SECONDS):
         if scan.filter and scan.hint is None:
             end = scan.ahead(after, upto, width.keys) or upto
-        within = scan.keys(after, end, 1, skip=width.documents - 1)
+            dense = width.keys <= width.documents
+        within = [] if dense else scan.keys(after, end, 1, skip=width.documents - 1)
     return within[0] if within else end
 
 

@@ -176,7 +176,7 @@ class Step:
             retry=self._retry,
             throttle=self._throttle,
             turn=Turn(self._throttle, stopped=self._is_stopped, paused=self._paused, waited=self._waited),
-            most=context.most.chunk_documents if context.most else sizing.MAX_CHUNK_DOCUMENTS,
+            most=context.most.chunk_documents if context.most else None,
         )
         yield from self._judged(attempt)
         self.stopped_by = attempt.stopped_by

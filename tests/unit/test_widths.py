@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
 def after(width: Width, *seconds: float) -> list[int]:
     """The documents of the windows that follow, each of which took so long."""
-    return [one.documents for one in accumulate(seconds, widths.committed, initial=width)]
+    full = lambda width, took: widths.committed(width, took, width.documents)  # noqa: E731
+    return [one.documents for one in accumulate(seconds, full, initial=width)]
 
 
 @pytest.mark.parametrize(
     ("known", "stored_size", "most", "first", "highest"),
     [
-        (None, 0, 1_000, 250, 1_000),
-        (None, 300, 1_000, 250, 1_000),
+        (None, 0, None, 250, MOST_DOCUMENTS),
+        (None, 300, None, 250, MOST_DOCUMENTS),
         (600, 300, 1_000, 600, 1_000),
         (5_000, 300, 1_000, 1_000, 1_000),
-        (None, MIB, 1_000, 32, 32),
+        (50_000, 300, 50_000, MOST_DOCUMENTS, MOST_DOCUMENTS),
+        (None, MIB, None, 32, 32),
         (600, MIB, 1_000, 32, 32),
-        (None, 16 * MIB, 1_000, 2, 2),
+        (None, 16 * MIB, None, 2, 2),
         (None, 300, 10, 10, 10),
         (None, 300, 1, 1, 1),
     ],
 )
-def test_start(known: int | None, stored_size: int, most: int, first: int, highest: int) -> None:
+def test_start(known: int | None, stored_size: int, most: int | None, first: int, highest: int) -> None:
     """It begins with what was learned, or a quarter; large documents, or a limit, make all windows small."""
     width = widths.start(known, stored_size, most)
 
@@ -44,7 +46,7 @@ def test_start(known: int | None, stored_size: int, most: int, first: int, highe
 
 def test_grows_while_quick() -> None:
     """Windows far below the target double, up to the most there may be."""
-    assert after(widths.start(None, 0), *repeat(TARGET_SECONDS / 10, 4)) == [250, 500, 1_000, 1_000, 1_000]
+    assert after(widths.start(None, 0, 1_000), *repeat(0.01, 4)) == [250, 500, 1_000, 1_000, 1_000]
 
 
 def test_shrinks_while_slow() -> None:
@@ -65,22 +67,38 @@ def test_settles_at_target(per_document: float) -> None:
         width = widths.start(None, 0)
         while True:
             yield width
-            width = widths.committed(width, per_document * width.documents)
+            width = widths.committed(width, per_document * width.documents, width.documents)
 
     settled, later = islice(windows(), 10, 12)
 
-    assert settled == later
+    assert settled.documents == later.documents
     seconds = per_document * settled.documents
     assert settled.documents == MOST_DOCUMENTS or TARGET_SECONDS / 2 <= seconds <= TARGET_SECONDS * 2
 
 
-def test_keys_follow_a_filter() -> None:
-    """Where few keys match, the keys of a window grow far beyond the documents it may have."""
-    width = widths.start(None, 0)
-    for _ in range(20):
-        width = widths.committed(width, 0.001)
+def keys(one_in: int, windows: int, width: Width | None = None) -> list[int]:
+    """The keys of the windows that follow, where one key in so many is that of a document that matches."""
+    width, found = width or widths.start(None, 0), []
+    for _ in range(windows):
+        found.append(width.keys)
+        width = widths.committed(width, 0.001, min(width.documents, width.keys // one_in))
+    return found
 
-    assert (width.documents, width.keys) == (MOST_DOCUMENTS, MOST_KEYS)
+
+def test_keys_of_a_dense_filter() -> None:
+    """Where nearly all match, no more keys are counted than there may be documents."""
+    assert keys(1, 12)[-6:] == [MOST_DOCUMENTS] * 6
+
+
+def test_keys_of_a_sparse_filter() -> None:
+    """Where few keys match, those of a window grow far beyond the documents it may have."""
+    assert keys(10_000, 20)[-1] == MOST_KEYS
+    assert all(5 * MOST_DOCUMENTS <= number <= 20 * MOST_DOCUMENTS for number in keys(10, 30)[14:])
+
+
+def test_keys_come_back() -> None:
+    """Where a sparse stretch is followed by a dense one, keys are not counted for nothing for long."""
+    assert keys(1, 12, Width(MOST_DOCUMENTS, MOST_KEYS))[-1] < 4 * MOST_DOCUMENTS
 
 
 def found(documents: int, is_bad: Callable[[int], bool]) -> tuple[list[int], int]:
@@ -95,7 +113,7 @@ def found(documents: int, is_bad: Callable[[int], bool]) -> tuple[list[int], int
             continue
         if bad:
             aside.append(position)
-        width = widths.refused(width) if bad else widths.committed(width, 0.001)
+        width = widths.refused(width) if bad else widths.committed(width, 0.001, end - position)
         position = end
     return aside, tries
 
@@ -117,9 +135,10 @@ def test_many_at_fault() -> None:
     assert tries <= 20 + 50 * 3 + 30
 
 
-def test_too_much_is_halved_without_a_hunt() -> None:
-    """A window too large for the server is halved; nothing is looked for in it."""
-    width = widths.halved(Width(1_000, 1_000))
-
+def test_lost() -> None:
+    """A window that was too much, or lost against others, is halved; its size comes back slowly."""
+    width = widths.lost(Width(1_000, 1_000))
     assert (width.documents, width.hunting) == (500, False)
-    assert widths.committed(width, 0.001).documents == 1_000
+
+    assert after(width, *repeat(0.01, 3)) == [500, 525, 552, 580]
+    assert after(width, *repeat(0.01, 70))[-1] == MOST_DOCUMENTS
