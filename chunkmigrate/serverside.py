@@ -9,34 +9,32 @@ does ``ranged``'s business; no document is read here, and memory decides nothing
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pymongo
 
 from chunkmigrate import retry as retry_
-from chunkmigrate import server, sizing, widths
-from chunkmigrate.checkpoint import AlreadyCommittedError
+from chunkmigrate import sizing, widths
 from chunkmigrate.chunks import Chunk
-from chunkmigrate.executor import MAX_SLOW
+from chunkmigrate.committing import Committer, TooWideError, Window
 from chunkmigrate.pipeline import ChunkResult
-from chunkmigrate.ranged import Ranged, is_a_documents, refusal, round_trip
+from chunkmigrate.ranged import refusal
 from chunkmigrate.records import Intent
-from chunkmigrate.sending import FAILURES, send
+from chunkmigrate.sending import FAILURES
 from chunkmigrate.windows import READ_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pymongo import MongoClient
     from pymongo.client_session import ClientSession
 
-    from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.errors import DocumentError
     from chunkmigrate.frontier import Segment
     from chunkmigrate.memory import Sensor
     from chunkmigrate.quarantine import Quarantine
+    from chunkmigrate.ranged import Ranged
     from chunkmigrate.raw import Key
     from chunkmigrate.retry import Retry
     from chunkmigrate.scan import Scan
@@ -44,27 +42,13 @@ if TYPE_CHECKING:
     from chunkmigrate.turn import Turn
     from chunkmigrate.widths import Width
 
-# Two transactions that change one document cannot both commit. To lose once is chance; then a window is
-# halved, for half of it costs no more than to try again.
-MAX_CONFLICTS = 1
-# All writes go through the first writer: the windows of one attempt are one behind the other.
-SLOT = 0
-
-
-class TooWideError(Exception):
-    """A window cannot pass as it is, because of ``cause``. ``fault``: one of its documents was refused."""
-
-    def __init__(self, cause: Exception, *, fault: bool) -> None:
-        self.cause, self.fault = cause, fault
-        super().__init__(fault)
-
 
 class ServerSide:
     """Runs one attempt. Iterate it once; ``stopped_by`` then is "stop" where it ended early."""
 
     def __init__(
         self,
-        backfill: Backfill,
+        ranged: Ranged,
         checkpoint: Checkpoint,
         quarantine: Quarantine,
         sensor: Sensor,
@@ -77,13 +61,15 @@ class ServerSide:
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._scan, self._ranged = backfill.scan, Ranged.of(backfill)
+        self._scan, self._ranged = ranged.scan, ranged
         self._checkpoint, self._quarantine, self._sensor = checkpoint, quarantine, sensor
-        self._session, self._stopped, self._retry = session, stopped, retry
-        self._throttle, self._turn, self._clock = throttle, turn, clock
+        self._committer = Committer(
+            checkpoint=checkpoint, ranged=self._ranged, session=session, retry=retry, clock=clock
+        )
+        self._stopped, self._retry, self._throttle, self._turn = stopped, retry, throttle, turn
         self.stopped_by = ""
         known = checkpoint.sizes.chunk_documents if checkpoint.sizes else None
-        self._width = widths.start(known, backfill.scan.average_size(), most)
+        self._width = widths.start(known, ranged.scan.average_size(), most)
 
     def __iter__(self) -> Iterator[ChunkResult]:
         """Yield each window as the server acknowledges it.
@@ -112,7 +98,7 @@ class ServerSide:
                 after = window.chunk.through
                 yield self._result(window)
 
-    def _window(self, after: Key | None, upto: Key) -> _Window | None:
+    def _window(self, after: Key | None, upto: Key) -> Window | None:
         """Return the next window; None where its end is too far away to be found in time."""
         quick = replace(self._retry, passing=self._is_passing)
         try:
@@ -122,26 +108,27 @@ class ServerSide:
                 raise
             self._width = widths.halved(self._width)
             return None
-        return _Window(Chunk(self._checkpoint.next_number, after, through), alone=self._width.alone)
+        return Window(Chunk(self._checkpoint.next_number, after, through), alone=self._width.alone)
 
     def _is_passing(self, error: BaseException) -> bool:
         return self._retry.passing(error) and (self._width.alone or not retry_.is_slow(error))
 
-    def _is_committed(self, window: _Window) -> bool:
+    def _is_committed(self, window: Window) -> bool:
         """Commit a window, its one document set aside where it must be; False where it is too wide."""
+        self._checkpoint.sizes = _sizes(self._width)
+        self._checkpoint.intent = self._intent(window.through, None)
         try:
-            self._commit(window)
+            self._committer.commit(window)
         except TooWideError as error:
             if not window.alone:
                 self._width = widths.refused(self._width) if error.fault else widths.lost(self._width)
                 return False
             self._set_aside(window.chunk, refusal(window.through, error.cause))
             window.refused = True
-            self._commit(window)
+            self._committer.commit(window)
             self._width = widths.refused(self._width)
         else:
             self._width = widths.committed(self._width, window.server_seconds, window.chunk.read)
-        self._checkpoint.acknowledge(SLOT, window.chunk)
         self._throttle.committed(window.chunk.read, window.seconds)
         return True
 
@@ -150,63 +137,11 @@ class ServerSide:
             self._quarantine.take(chunk, 0, chunk.through, error)
         chunk.read, chunk.written, chunk.writes = 1, 0, 0
 
-    def _commit(self, window: _Window) -> None:
-        self._checkpoint.sizes = _sizes(self._width)
-        self._checkpoint.intent = self._intent(window.through, None)
-        try:
-            self._retry(lambda: self._try(window))
-        except AlreadyCommittedError:
-            return
-
-    def _try(self, window: _Window) -> None:
-        began = self._clock()
-        window.tries += 1
-        try:
-            if self._session is None:
-                with pymongo.timeout(server.ATTEMPT_SECONDS):
-                    self._write(window, None)
-            else:
-                server.attempt(
-                    self._session,
-                    lambda session: self._write(window, session),
-                    seconds=server.ATTEMPT_SECONDS,
-                )
-        except FAILURES as error:
-            window.judge(error)
-            raise
-        finally:
-            window.seconds = self._clock() - began
-
-    def _write(self, window: _Window, session: ClientSession | None) -> None:
-        # A try whose answer was lost may have got through; the first need not ask, but where nothing else
-        # refuses what another run has taken over.
-        if window.tries > 1 or session is None:
-            self._checkpoint.verify(SLOT, window.chunk, session)
-            window.unknown = False
-        if window.chunk.aside:
-            send(self._client, window.chunk, window.chunk.aside, session)
-        else:
-            self._update(window, session)
-        self._checkpoint.commit(SLOT, window.chunk, session)
-
-    def _update(self, window: _Window, session: ClientSession | None) -> None:
-        began, chunk = self._clock(), window.chunk
-        if window.alone:
-            done = self._ranged.apply_to(window.through, session)
-        else:
-            done = self._ranged.apply(chunk.after, window.through, session)
-        window.server_seconds = max(0.0, self._clock() - began - round_trip(self._client))
-        chunk.read, chunk.written, chunk.writes = done.matched, done.modified, done.modified
-
-    @property
-    def _client(self) -> MongoClient[Any]:
-        return self._scan.collection.database.client
-
     def _intent(self, after: Key | None, through: Key | None) -> Intent:
         reading = self._sensor.read()
         return Intent(after=after, through=through, used=reading.used, budget=reading.budget)
 
-    def _result(self, window: _Window) -> ChunkResult:
+    def _result(self, window: Window) -> ChunkResult:
         reading, chunk = self._sensor.read(), window.chunk
         return ChunkResult(
             number=chunk.number,
@@ -217,41 +152,6 @@ class ServerSide:
             zone=sizing.zone_of(reading),
             sizes=_sizes(self._width),
         )
-
-
-@dataclass(slots=True)
-class _Window:
-    """One window on its way. ``seconds`` is what its last try took, ``server_seconds`` its update alone."""
-
-    chunk: Chunk
-    alone: bool
-    seconds: float = 0.0
-    server_seconds: float = 0.0
-    tries: int = 0
-    conflicts: int = 0
-    slow: int = 0
-    refused: bool = False
-    unknown: bool = False  # whether an earlier try may be committed
-
-    @property
-    def through(self) -> Key:
-        """Where it ends."""
-        if self.chunk.through is None:
-            raise ValueError(self.chunk.number)
-        return self.chunk.through
-
-    def judge(self, error: Exception) -> None:
-        """Raise `TooWideError` where fewer documents, or the others without one of them, could pass."""
-        self.conflicts += retry_.is_conflict(error)
-        self.slow += retry_.is_slow(error)
-        self.unknown = self.unknown or retry_.is_unknown(error)
-        if self.refused:
-            return
-        if retry_.is_too_much(error) or is_a_documents(error):
-            raise TooWideError(error, fault=is_a_documents(error)) from error
-        impatient = self.conflicts > MAX_CONFLICTS or self.slow > MAX_SLOW
-        if impatient and not (self.unknown or self.alone):
-            raise TooWideError(error, fault=False) from error
 
 
 def end_of(scan: Scan, after: Key | None, upto: Key, width: Width) -> Key:

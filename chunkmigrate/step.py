@@ -19,6 +19,7 @@ from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
+from chunkmigrate.ranged import Ranged
 from chunkmigrate.records import Counts
 from chunkmigrate.retry import Retry, is_conflict, overload_backoff
 from chunkmigrate.serverside import ServerSide
@@ -167,7 +168,7 @@ class Step:
     def _by_server(self, claimed: Checkpoint) -> Iterator[ChunkResult]:
         context = self._context
         attempt = ServerSide(
-            self._backfill,
+            Ranged.of(self._backfill),
             claimed,
             self._quarantine(),
             context.sensor,
