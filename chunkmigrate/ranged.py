@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 import pymongo
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DocumentTooLarge, OperationFailure
 
@@ -68,6 +69,9 @@ class Ranged:
         try:
             with pymongo.timeout(READ_SECONDS):
                 self._sent({"explain": command, "verbosity": "queryPlanner"}, None)
+        except (BSONError, OverflowError) as error:
+            message = f"server= holds what cannot be sent to MongoDB: {error}. Nothing was written."
+            raise UsageError(message) from error
         except OperationFailure as error:
             if error.code == _UNAUTHORIZED or retry.is_passing(error):
                 return

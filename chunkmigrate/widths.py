@@ -57,10 +57,11 @@ class Width:
 def start(documents: int | None, stored_size: int, most: int | None = None) -> Width:
     """Return the width to begin with: of so many ``documents``, if that is known from before.
 
-    There may be ``most`` of them, if that is given. ``stored_size`` is the mean bytes of a document: the
-    server holds all that a transaction changes.
+    There may be ``most`` of them, if that is less than chunks may have anyway: that is no word about windows.
+    ``stored_size`` is the mean bytes of a document: the server holds all that a transaction changes.
     """
-    top = max(1, min(most or MOST_DOCUMENTS, sizing.MAX_TOUCHED_BYTES // max(1, stored_size), MOST_DOCUMENTS))
+    asked = most if most and most < sizing.MAX_CHUNK_DOCUMENTS else MOST_DOCUMENTS
+    top = max(1, min(asked, sizing.MAX_TOUCHED_BYTES // max(1, stored_size)))
     first = min(documents or FIRST, top)
     return Width(documents=first, keys=max(first, FIRST), most=top, top=top)
 

@@ -10,8 +10,8 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from chunkmigrate import Backfill, control, quarantine, scan, server
-from chunkmigrate.errors import UsageError, WriteRefusedError
+from chunkmigrate import Backfill, checkpoint, control, quarantine, scan, server
+from chunkmigrate.errors import SupersededError, UsageError, WriteRefusedError
 from chunkmigrate.hints import stages
 from chunkmigrate.ledger import APPLIED, STOPPED
 from chunkmigrate.memory import Sensor
@@ -244,6 +244,37 @@ def test_no_document_can_take_it(opened: Database[Any], tmp_path: Path, update: 
         run_of(lambda db: Backfill(scan(db.c), server=update), opened, tmp_path)
 
     assert opened.c.count_documents({"a": {"$exists": True}}) == 0
+
+
+def test_too_large_a_document(opened: Database[Any], tmp_path: Path) -> None:
+    """A document that an update would make larger than 16 MiB goes into quarantine, and no other."""
+    opened.c.insert_many({"_id": n, "n": 0, "pad": "x" * (9 * MIB if n == 3 else 9)} for n in range(6))
+    update = [{"$set": {"n": {"$add": ["$n", 1]}, "again": "$pad"}}]
+    run_of(lambda db: Backfill(scan(db.c), server=update, on_error="quarantine"), opened, tmp_path)
+
+    assert [one["_id"] for one in opened.c.find({"n": 0}, {"_id": 1})] == [3]
+    assert [one["reason"] for one in quarantine.listing(opened, "m")] == ["too large"]
+
+
+def test_fenced_off(opened: Database[Any], tmp_path: Path) -> None:
+    """A run whose lease was taken away updates nothing more: its window is undone with its position."""
+    opened.c.insert_many({"_id": n, "n": 0} for n in range(3_000))
+    run = Run(migration(adding, tmp_path), opened, Sensor(memory=512 * MIB), writers=2)
+    results = iter(run)
+    first = next(results)
+    checkpoint.fence(opened, "m", 99, None)
+
+    with pytest.raises(SupersededError):
+        next(results)
+    assert opened.c.count_documents({"n": 1}) == first.counts.read == 250
+
+
+@pytest.mark.parametrize("value", [object(), 2**70])
+def test_what_cannot_be_sent(opened: Database[Any], tmp_path: Path, value: Any) -> None:
+    """A value that is no BSON is refused with a sentence, before anything is touched."""
+    opened.c.insert_one({"_id": 1})
+    with pytest.raises(UsageError, match="cannot be sent to MongoDB"):
+        run_of(lambda db: Backfill(scan(db.c), server={"$set": {"a": value}}), opened, tmp_path)
 
 
 def test_slow_updates_have_small_windows(opened: Database[Any], tmp_path: Path) -> None:
