@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 
+from chunkmigrate import server_updates
+
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from chunkmigrate.scan import Scan
+    from chunkmigrate.server_updates import ServerUpdate
 
 Write: TypeAlias = UpdateOne | UpdateMany | ReplaceOne[Any] | InsertOne[Any] | DeleteOne | DeleteMany
 Writes: TypeAlias = Write | Iterable[Write] | None
@@ -41,6 +44,9 @@ class Backfill:
     ``if_unchanged`` a document is written only while the fields that were read are what they were; else it is
     read and transformed again. ``throttle`` is asked between chunks, at most once a second: while it answers
     something true (or a text, which is shown), the run pauses.
+
+    With ``server``, an aggregation pipeline or an update document, there is no function: MongoDB updates what
+    the scan matches by itself, one range of ``_id``s after another, and no document is read.
     """
 
     scan: Scan
@@ -51,6 +57,7 @@ class Backfill:
     quarantine_limit: int
     if_unchanged: bool
     throttle: Callable[[], Any] | None
+    server: ServerUpdate | None
 
     def __init__(
         self,
@@ -63,8 +70,16 @@ class Backfill:
         quarantine_limit: int = 1_000,
         if_unchanged: bool = False,
         throttle: Callable[[], Any] | None = None,
+        server: ServerUpdate | None = None,
     ) -> None:
-        _check_source(scan, transform, each_chunk)
+        _check_source(scan)
+        if server is None:
+            _check_function(transform, each_chunk)
+        else:
+            server_updates.check(server)
+            server_updates.check_alone(
+                transform=transform, each_chunk=each_chunk, into=into, if_unchanged=if_unchanged
+            )
         _check_options(on_error, quarantine_limit, throttle)
         for name, value in (
             ("scan", scan),
@@ -75,6 +90,7 @@ class Backfill:
             ("quarantine_limit", quarantine_limit),
             ("if_unchanged", if_unchanged),
             ("throttle", throttle),
+            ("server", server),
         ):
             object.__setattr__(self, name, value)
 
@@ -84,11 +100,14 @@ class Backfill:
         return self.scan.collection if self.into is None else self.into
 
 
-def _check_source(scan: Any, transform: Any, each_chunk: Any) -> None:
+def _check_source(scan: Any) -> None:
     # Asked of the class: a collection has every attribute, as a collection inside it.
     if not hasattr(type(scan), "upper_bound"):
         message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
         raise TypeError(message)
+
+
+def _check_function(transform: Any, each_chunk: Any) -> None:
     if not callable(each_chunk if transform is None else transform):
         message = "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
         raise TypeError(message)

@@ -187,6 +187,21 @@ class Scan:
         found = Scan(self.collection, {}, ()).keys(after, upto, 1, skip=count - 1)
         return found[0] if found else None
 
+    def window(self, after: Key | None, through: Key) -> dict[str, Any]:
+        """Return the filter of what matches behind ``after``, up to and with ``through``.
+
+        It is for updates, which know no ``min()`` and ``max()``.
+        """
+        if after is not None and after.in_order_with(through):
+            between = enclosed(after.element("$gt") + through.element("$lte"))
+            return {"$and": [self.filter, {"_id": RawBSONDocument(between)}]}
+        behind = [compared("$gt", after)] if after else []
+        return {"$and": [self.filter, *behind, compared("$lte", through)]}
+
+    def one(self, key: Key) -> dict[str, Any]:
+        """Return the filter of the document called ``key``, if it matches."""
+        return {"$and": [self.filter, key.document()]}
+
     def _sizes(self, command: dict[str, Any], session: ClientSession | None = None) -> list[int]:
         projection = {"_id": 0, "size": {"$bsonSize": self.measured}}
         found = self._find(command | {"projection": projection}, session)

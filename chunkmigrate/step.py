@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 
 from chunkmigrate import checkpoint, quarantine, server, sizing
-from chunkmigrate.errors import ChunkTooMuchError, ThrottleError, UsageError
+from chunkmigrate.errors import ChunkTooMuchError, UsageError
 from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
+from chunkmigrate.ranged import Ranged
 from chunkmigrate.records import Counts, Place
 from chunkmigrate.retry import Retry, is_conflict, overload_backoff
+from chunkmigrate.serverside import ServerSide
 from chunkmigrate.settings import MAX_WRITERS
-from chunkmigrate.throttle import Throttle
+from chunkmigrate.throttle import Throttle, explaining
 from chunkmigrate.transforming import Transformer
+from chunkmigrate.turn import Turn
 from chunkmigrate.unclean import unclean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
@@ -104,7 +107,8 @@ class Step:
         self.lease = lease or context.lease
         self._checkpoint: Checkpoint | None = None
         self._before: Counts | None = None
-        self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=self._predicate())
+        predicate = None if backfill.throttle is None else explaining(backfill.throttle)
+        self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=predicate)
         self._retry = Retry(stopped=context.stopped, noticed=self._noticed)
         self.stopped_by = ""
         self.was_done = False
@@ -174,6 +178,30 @@ class Step:
         return None if total is None else max(0, total - self._checkpoint.counts.read)
 
     def _attempt(self, claimed: Checkpoint, careful: int) -> Iterator[ChunkResult]:
+        by_server = self._backfill.server is not None
+        yield from self._by_server(claimed) if by_server else self._through_pod(claimed, careful)
+        if not self.stopped_by:
+            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
+        claimed.save(done=not self.stopped_by)
+
+    def _by_server(self, claimed: Checkpoint) -> Iterator[ChunkResult]:
+        context = self._context
+        attempt = ServerSide(
+            Ranged.of(self._backfill),
+            claimed,
+            self._quarantine(),
+            context.sensor,
+            session=context.sessions[1],
+            stopped=self._is_stopped,
+            retry=self._retry,
+            throttle=self._throttle,
+            turn=Turn(self._throttle, stopped=self._is_stopped, paused=self._paused, waited=self._waited),
+            most=context.most.chunk_documents if context.most else None,
+        )
+        yield from self._judged(attempt)
+        self.stopped_by = attempt.stopped_by
+
+    def _through_pod(self, claimed: Checkpoint, careful: int) -> Iterator[ChunkResult]:
         context, backfill = self._context, self._backfill
         transformer = Transformer(backfill, self._quarantine(), self._retry)
         executor = BulkExecutor(
@@ -200,13 +228,13 @@ class Step:
                 careful=careful,
                 most=context.most,
             )
-            for result in pipeline:
-                judge(self.gained, ended=False)
-                yield result
+            yield from self._judged(pipeline)
         self.stopped_by = pipeline.stopped_by
-        if not self.stopped_by:
-            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
-        claimed.save(done=not self.stopped_by)
+
+    def _judged(self, results: Iterable[ChunkResult]) -> Iterator[ChunkResult]:
+        for result in results:
+            judge(self.gained, ended=False)
+            yield result
 
     def _claim(self, sizes: sizing.Sizes | None, *, died: bool) -> Checkpoint:
         context = self._context
@@ -262,23 +290,6 @@ class Step:
 
     def _is_stopped(self) -> bool:
         return self._context.stopped() or self.lease.lost or bool(self._context.lease.asked)
-
-    def _predicate(self) -> Callable[[], Any] | None:
-        predicate = self._backfill.throttle
-        if predicate is None:
-            return None
-        name = getattr(predicate, "__name__", "throttle")
-
-        def asked() -> Any:
-            try:
-                return predicate()
-            except Exception as error:
-                what = f"The throttle {name} raised {type(error).__name__}"
-                safe = "What is committed is safe; correct it and run again."
-                raise ThrottleError(f"{what}: {error}. {safe}", discreet=f"{what}. {safe}") from error
-
-        asked.__name__ = name
-        return asked
 
     def _noticed(self, error: Exception, pause: float) -> None:
         backoff = overload_backoff(error)

@@ -182,6 +182,16 @@ def test_interrupted(migrate: Migrate) -> None:
     assert migrated.counts.read == 5
 
 
+def test_interrupted_on_the_server(migrate: Migrate) -> None:
+    """What the server does alone is stopped behind that very document, too, and goes on."""
+    add = [{"$set": {"n": {"$add": [{"$ifNull": ["$n", 0]}, 1]}}}]
+
+    migrated = migrate.interrupted(lambda db: Backfill(scan(db.c), server=add), FIVE, after=2)
+
+    assert migrated.counts.read == 5
+    assert migrated.found("c") == [{"_id": number, "n": 1} for number in range(5)]
+
+
 @pytest.mark.parametrize("upgrade", [number, number_all])
 def test_kept_in_the_process(migrate: Migrate, upgrade: Any) -> None:
     """What is kept from one document to the next shows when it is gone, also where it is one chunk's."""

@@ -162,7 +162,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli", "verifying"}),
-        ("chunkmigrate.discretion", {"server", "sending", "executor"}),
+        ("chunkmigrate.discretion", {"server", "sending", "executor", "ranged"}),
         (
             "chunkmigrate.lease_record",
             {"lease", "control", "evidence", "verbs", "ledger", "leases", "sharing"}
@@ -175,7 +175,13 @@ def test_acyclic() -> None:
         ("chunkmigrate.workers", {"together"}),
         ("chunkmigrate.together", {"cli"}),
         ("chunkmigrate.control", {"bookkeeping", "jobs_live", "lastruns", "verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
+        ("chunkmigrate.pages", {"scan", "documents", "previews", "server_trial", "stages", "profile_part"}),
+        ("chunkmigrate.serverside", {"step"}),
+        ("chunkmigrate.committing", {"serverside"}),
+        ("chunkmigrate.ranged", {"step", "serverside", "committing", "readmission", "server_trial"}),
+        ("chunkmigrate.server_trial", {"dryrun"}),
+        ("chunkmigrate.widths", {"serverside", "server_trial", "dryrun"}),
+        ("chunkmigrate.server_updates", {"backfill"}),
         (
             "chunkmigrate.raw",
             {
@@ -195,8 +201,8 @@ def test_acyclic() -> None:
         ),
         ("chunkmigrate.hints", {"scan", "indexes"}),
         ("chunkmigrate.indexes", {"dryrun"}),
-        ("chunkmigrate.differences", {"previews"}),
-        ("chunkmigrate.foresight", {"differences", "previews"}),
+        ("chunkmigrate.differences", {"previews", "server_trial"}),
+        ("chunkmigrate.foresight", {"differences", "previews", "server_trial"}),
         ("chunkmigrate.display", {"differences"}),
         ("chunkmigrate.updates", {"foresight", "display", "differences", *UPDATES}),
         ("chunkmigrate.dryrun", {"trying"}),
@@ -245,7 +251,7 @@ DIAGNOSIS = [
     "pods",
 ]
 PURE = [
-    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors"),
+    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors", "widths", "server_updates"),
     *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display", "foreign"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
