@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, jobs, options, reporting, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import addresses, jobs, lint, options, reporting, saying, scaffolding, server, tuner, verbs
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.errors import (
@@ -158,6 +158,7 @@ def status(
 
 
 for verb in (
+    lint.lint,
     tuner.profile,
     tuner.tune,
     verbs.pause,

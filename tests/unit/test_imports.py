@@ -85,6 +85,9 @@ class C:
 UPDATES = {
     module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.updates.")
 }
+LINTING = {
+    module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.linting.")
+}
 
 
 def test_acyclic() -> None:
@@ -101,7 +104,10 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "job_options", "jobs", "jobs_live", "options", "reporting", "tuner", "verbs"}),
+        (
+            "typer",
+            {"cli", "job_options", "jobs", "jobs_live", "lint", "options", "reporting", "tuner", "verbs"},
+        ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
         ("urllib3", {"kubernetes.client"}),
@@ -129,7 +135,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.plots", {"report_page"}),
         (
             "chunkmigrate.opening",
-            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"},
+            {"audience", "cli", "jobs_live", "lastruns", "lint", "reporting", "trying", "tuner", "verbs"},
         ),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
@@ -160,7 +166,10 @@ def test_acyclic() -> None:
             | {"updates.tree"},
         ),
         ("chunkmigrate.hints", {"scan", "indexes"}),
-        ("chunkmigrate.indexes", {"dryrun"}),
+        ("chunkmigrate.indexes", {"dryrun", "linting.of_servers"}),
+        ("chunkmigrate.lint", {"cli"}),
+        ("chunkmigrate.linting", {"lint", *LINTING}),
+        ("chunkmigrate.linting.of_servers", {"lint"}),
         ("chunkmigrate.differences", {"previews"}),
         ("chunkmigrate.foresight", {"differences", "previews"}),
         ("chunkmigrate.display", {"differences"}),
@@ -239,6 +248,14 @@ def test_late() -> None:
 
     assert at_once.isdisjoint({f"chunkmigrate.{part}" for part in parts})
     assert at_once
+
+
+def test_linting_late() -> None:
+    """The command line knows what lint is made of only once it is asked for: a pod never does."""
+    at_once = {name for name in graph(late=False)["chunkmigrate.lint"] if name.startswith("chunkmigrate.")}
+
+    assert at_once
+    assert not any(name.startswith("chunkmigrate.linting") for name in at_once)
 
 
 def test_light() -> None:
