@@ -5,11 +5,13 @@ Only reads are sent, and nothing of the file is run: what its text tells of a sc
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import indexes, server
 from chunkmigrate.errors import UnusableIndexError
+from chunkmigrate.ledger import PENDING, Ledger
 from chunkmigrate.linting.findings import Finding
 from chunkmigrate.linting.repeats import grown, stays
 from chunkmigrate.linting.scopes import own
@@ -36,10 +38,28 @@ def asked(source: Source, found: Iterable[Finding], database: Database[Any]) -> 
     for finding in found:
         read = sizes.get(finding.line) if finding.code == "CM304" else None
         yield from [finding] if read is None else _weighed(finding, read, database)
-    for read in sizes.values():
-        yield from _unhelped(source, read, database)
+    if not _is_ahead(source, database):
+        return
+    if not _makes_indexes(source):
+        for step in source.ahead:
+            yield from _unhelped(source, step.read, database) if step.read is not None else ()
     if not server.has_transactions(database.client):
         yield from _twice(source)
+
+
+def _is_ahead(source: Source, database: Database[Any]) -> bool:
+    """Whether a migration has not been run yet: what one has migrated its filter does not match any more."""
+    entry = Ledger(database).entries().get(source.path.stem)
+    return entry is None or entry["status"] == PENDING
+
+
+def _makes_indexes(source: Source) -> bool:
+    """Whether ``upgrade`` makes indexes of its own: those its scans are read by are not there yet."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("create_index", "create_indexes")
+        for function in source.acting
+        for node in own(function)
+    )
 
 
 def _weighed(finding: Finding, read: Read, database: Database[Any]) -> list[Finding]:
@@ -54,7 +74,7 @@ def _weighed(finding: Finding, read: Read, database: Database[Any]) -> list[Find
 def _unhelped(source: Source, read: Read, database: Database[Any]) -> Iterator[Finding]:
     """CM401: a filter without an index, or an index that cannot be read by."""
     described = _scan_of(read, database)
-    if described is None:
+    if described is None or not described.collection.estimated_document_count():
         return
     try:
         described.check()
@@ -81,7 +101,7 @@ def _scan_of(read: Read, database: Database[Any]) -> Scan | None:
 
 def _twice(source: Source) -> Iterator[Finding]:
     """CM402: what a chunk that is repeated would change further."""
-    for step in source.steps:
+    for step in source.ahead:
         if step.function is None:
             continue
         for function in source.reachable(step.function):

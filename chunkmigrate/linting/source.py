@@ -123,6 +123,13 @@ class Source:
         """The backfills of the file, in the order of its text."""
         return [self._step(node, scope) for node, scope in self.calls() if made_by(node, scope) == "Backfill"]
 
+    @property
+    def ahead(self) -> list[Step]:
+        """The backfills that ``upgrade`` makes, and not ``downgrade``: their documents are there already."""
+        upgrade = self.entry("upgrade")
+        functions = [self.tree, *(self.reachable(upgrade) if upgrade is not None else ())]
+        return [step for step in self.steps if step.scope.node in functions]
+
     @cached_property
     def transforms(self) -> list[Function]:
         """The functions that are given documents, and those they call."""
