@@ -13,8 +13,8 @@ from chunkmigrate.linting import of_loops
 from chunkmigrate.linting.findings import Finding
 from chunkmigrate.linting.repeats import grown, stays
 from chunkmigrate.linting.scopes import own
-from chunkmigrate.linting.source import collection_of, is_database
-from chunkmigrate.linting.values import ANY, chain, value_of
+from chunkmigrate.linting.source import ENTRIES, collection_of, is_database
+from chunkmigrate.linting.values import ANY, chain, function_of, value_of
 from chunkmigrate.linting.writes import Write, write_of, written
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ _GUARDS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match, ast
 
 def repeated(source: Source) -> Iterator[Finding]:
     """CM201: ``$inc`` and what else is not the same when it is done again."""
-    for function in source.acting:
-        for node, scope, within in _unguarded(source, function):
+    entries = [entry for entry in map(source.entry, ENTRIES) if entry is not None]
+    for function in dict.fromkeys(inner for entry in entries for inner in _always(source, entry)):
+        for node, scope, loops in _unguarded(source, function):
             write = write_of(node, scope)
             if write is None or "session" in write.options or write.is_open:
                 continue
-            loops = [inner for inner in within if isinstance(inner, of_loops.LOOPS)]
             if (write.sent or loops) and (field := _repeats(write, loops, scope)):
                 yield Finding(source.path, write.line, "CM201", _repeating(field))
 
@@ -60,12 +60,24 @@ def _repeats(write: Write, loops: Sequence[ast.AST], scope: Scope) -> str:
     return field if field and fields and stays(filters, fields, documents) else ""
 
 
+def _always(source: Source, entry: Function) -> list[Function]:
+    """Return an entry and the functions of the file that it calls in any case, once."""
+    found: list[Function] = [entry]
+    for caller in found:
+        for node, scope, loops in _unguarded(source, caller):
+            is_plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not loops
+            called = function_of(node.func, scope) if is_plain and isinstance(node, ast.Call) else None
+            if called and called[0] not in found:
+                found.append(called[0])
+    return found
+
+
 def _unguarded(source: Source, function: Function) -> Iterator[tuple[ast.AST, Scope, list[ast.AST]]]:
     """Yield the nodes of a function that always run, with the loops around them."""
     scope = source.scopes[function]
     body = function.body if isinstance(function.body, list) else [function.body]
     for statement in body:
-        if isinstance(statement, ast.If) and _leaves(statement):
+        if isinstance(statement, _GUARDS) and _leaves(statement):
             return
         yield from ((node, scope, within) for node, within in _unconditional(statement, []))
 
@@ -73,7 +85,7 @@ def _unguarded(source: Source, function: Function) -> Iterator[tuple[ast.AST, Sc
 def _unconditional(node: ast.AST, within: list[ast.AST]) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
     if isinstance(node, (*_GUARDS, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
         return
-    if isinstance(node, of_loops.LOOPS) and any(isinstance(inner, _GUARDS) for inner in ast.walk(node)):
+    if isinstance(node, of_loops.LOOPS) and any(map(_is_guard, ast.walk(node))):
         return
     yield node, within
     inside = [*within, node] if isinstance(node, of_loops.LOOPS) else within
@@ -81,19 +93,23 @@ def _unconditional(node: ast.AST, within: list[ast.AST]) -> Iterator[tuple[ast.A
         yield from _unconditional(inner, inside)
 
 
-def _leaves(statement: ast.If) -> bool:
+def _is_guard(node: ast.AST) -> bool:
+    return isinstance(node, _GUARDS) or (isinstance(node, ast.comprehension) and bool(node.ifs))
+
+
+def _leaves(statement: ast.AST) -> bool:
     return any(isinstance(node, ast.Return | ast.Raise) for node in own(statement))
 
 
 def beside_steps(source: Source) -> Iterator[Finding]:
     """CM202: what fails or doubles when it is done again, in an ``upgrade`` that returns steps too."""
-    for name in ("upgrade", "downgrade"):
+    for name in ENTRIES:
         entry = source.entry(name)
         if entry is None or not _returns_steps(entry):
             continue
-        for function in source.reachable(entry):
-            for node, scope, within in _unguarded(source, function):
-                if isinstance(node, ast.Call) and not within and (what := _once_only(node, scope)):
+        for function in _always(source, entry):
+            for node, scope, loops in _unguarded(source, function):
+                if isinstance(node, ast.Call) and not loops and (what := _once_only(node, scope)):
                     yield Finding(source.path, node.lineno, "CM202", _twice(what, name))
 
 

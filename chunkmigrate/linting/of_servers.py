@@ -15,7 +15,7 @@ from chunkmigrate.ledger import PENDING, Ledger
 from chunkmigrate.linting.findings import Finding
 from chunkmigrate.linting.repeats import grown, stays
 from chunkmigrate.linting.scopes import own
-from chunkmigrate.linting.values import Unknown, is_known
+from chunkmigrate.linting.values import Unknown, is_known, value_of
 from chunkmigrate.linting.writes import write_of, written
 from chunkmigrate.scan import scan
 from chunkmigrate.units import format_bytes
@@ -102,6 +102,10 @@ def _scan_of(read: Read, database: Database[Any]) -> Scan | None:
 def _twice(source: Source) -> Iterator[Finding]:
     """CM402: what a chunk that is repeated would change further."""
     for step in source.ahead:
+        if (pipeline := step.options.get("server")) is not None:
+            field = _repeats(source, step, value_of(pipeline, step.scope))
+            if field:
+                yield Finding(source.path, step.call.lineno, "CM402", _repeating(field))
         if step.function is None:
             continue
         for function in source.reachable(step.function):

@@ -114,7 +114,9 @@ def test_standalone(db: Database[Any], standalone_uri: str) -> None:
     """On a standalone server `$inc` in a transform is told, unless its filter is a guard; else it is not."""
     with MongoClient[dict[str, Any]](standalone_uri) as client:
         on_standalone = found(client[db.name], "scan(db.orders, fields=[]), change")
+        by_server = found(client[db.name], "scan(db.orders), server=[{'$set': {'n': {'$add': ['$n', 1]}}}]")
         guarded = found(client[db.name], "scan(db.orders, {'n': None}, fields=[]), change")
 
     assert [(finding.line, finding.code) for finding in on_standalone] == [(7, "CM402")]
+    assert [(finding.line, finding.code) for finding in by_server] == [(4, "CM402")]
     assert guarded == found(db, "scan(db.orders, fields=[]), change") == []

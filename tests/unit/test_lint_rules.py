@@ -270,6 +270,13 @@ LEFT_ALONE = cases(
         )
     ]
     + [
+        acting("if db.b.find_one({}):\n    act(db)\n")
+        + "def act(db):\n    db.a.update_many({}, {'$inc': {'n': 1}})\n",
+        acting("for name in NAMES:\n    act(db[name])\n")
+        + "def act(a):\n    a.update_many({}, {'$inc': {'n': 1}})\n",
+        acting("try:\n    if db.b.find_one({}):\n        return\nfinally:\n    pass\n")
+        + "    db.a.update_many({}, {'$inc': {'n': 1}})\n",
+        acting("ops = [UpdateOne({}, {'$inc': {'n': 1}}) for d in db.a.find() if d['n'] < 5]"),
         transforming("UpdateOne({'_id': order['_id']}, {'$inc': {'n': 1}})"),
         "def helper(db):\n    db.a.update_many({}, {'$inc': {'n': 1}})\ndef upgrade(db): pass\n",
     ],
