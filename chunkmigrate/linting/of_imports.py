@@ -19,48 +19,46 @@ if TYPE_CHECKING:
     from chunkmigrate.linting.scopes import Function
     from chunkmigrate.linting.source import Source
 
-_VERBS = ("delete", "get", "head", "options", "patch", "post", "put", "request", "stream")
+_VERBS = "delete get head options patch post put request stream"
 _CALLS = {
     "asks the network": {
-        *(f"{client}.{verb}" for client in ("requests", "httpx") for verb in _VERBS),
-        *(f"urllib.request.{name}" for name in ("urlopen", "urlretrieve")),
-        *(f"urllib3.{name}" for name in ("request",)),
-        *(f"socket.{name}" for name in ("socket", "create_connection", "getaddrinfo", "gethostbyname")),
-        *("http.client.HTTPConnection", "http.client.HTTPSConnection", "smtplib.SMTP", "smtplib.SMTP_SSL"),
+        "http.client": "HTTPConnection HTTPSConnection",
+        "httpx": _VERBS,
+        "requests": _VERBS,
+        "smtplib": "SMTP SMTP_SSL",
+        "socket": "create_connection getaddrinfo gethostbyname socket",
+        "urllib.request": "urlopen urlretrieve",
+        "urllib3": "request",
     },
     "connects to a server": {
-        *("pymongo.MongoClient", "pymongo.mongo_client.MongoClient", "pymongo.AsyncMongoClient"),
-        *("mongoengine.connect", "motor.motor_asyncio.AsyncIOMotorClient"),
-        *(
-            "psycopg.connect",
-            "psycopg2.connect",
-            "redis.Redis",
-            "redis.from_url",
-            "boto3.client",
-            "boto3.resource",
-        ),
+        "boto3": "client resource",
+        "mongoengine": "connect",
+        "motor.motor_asyncio": "AsyncIOMotorClient",
+        "psycopg": "connect",
+        "psycopg2": "connect",
+        "pymongo": "AsyncMongoClient MongoClient",
+        "pymongo.mongo_client": "MongoClient",
+        "redis": "Redis from_url",
     },
     "starts a process": {
-        *(
-            f"subprocess.{name}"
-            for name in ("run", "call", "check_call", "check_output", "getoutput", "Popen")
-        ),
-        *("os.system", "os.popen"),
+        "os": "popen system",
+        "subprocess": "Popen call check_call check_output getoutput run",
     },
     "reads the clock": {
-        *("time.time", "time.time_ns", "time.localtime", "time.gmtime"),
-        *(
-            "datetime.datetime.now",
-            "datetime.datetime.utcnow",
-            "datetime.datetime.today",
-            "datetime.date.today",
-        ),
-        "django.utils.timezone.now",
+        "datetime.date": "today",
+        "datetime.datetime": "now today utcnow",
+        "django.utils.timezone": "now",
+        "time": "gmtime localtime time time_ns",
     },
-    "sleeps": {"time.sleep"},
-    "opens a file": {"open", "io.open"},
+    "sleeps": {"time": "sleep"},
+    "opens a file": {"builtins": "open", "io": "open"},
 }
-_DOES = {name: does for does, names in _CALLS.items() for name in names}
+_DOES = {
+    f"{module}.{name}".removeprefix("builtins."): does
+    for does, modules in _CALLS.items()
+    for module, names in modules.items()
+    for name in names.split()
+}
 
 
 def at_import(source: Source) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chunkmigrate.linting.findings import Finding
 from chunkmigrate.linting.of_loops import COMPREHENSIONS
 from chunkmigrate.linting.scopes import own
-from chunkmigrate.linting.values import ANY, DEPTH, Unknown, dotted, made_by, value_of
+from chunkmigrate.linting.values import ALIASES, ANY, Unknown, dotted, made_by, value_of
 from chunkmigrate.linting.writes import unknowns, write_of
 
 if TYPE_CHECKING:
@@ -22,19 +22,18 @@ if TYPE_CHECKING:
     from chunkmigrate.linting.scopes import Scope
     from chunkmigrate.linting.source import Source
 
-_MAKERS = {
-    *(f"uuid.{name}" for name in ("uuid1", "uuid4", "uuid6", "uuid7")),
-    *(f"random.{name}" for name in ("random", "randint", "randrange", "randbytes", "getrandbits", "uniform")),
-    *(f"secrets.{name}" for name in ("token_hex", "token_urlsafe", "token_bytes", "randbelow", "randbits")),
-    *(
-        "os.urandom",
-        "bson.ObjectId",
-        "bson.objectid.ObjectId",
-        "shortuuid.uuid",
-        "nanoid.generate",
-        "ulid.ULID",
-    ),
+_MADE_BY = {
+    "bson": "ObjectId",
+    "bson.objectid": "ObjectId",
+    "nanoid": "generate",
+    "os": "urandom",
+    "random": "getrandbits randbytes randint random randrange uniform",
+    "secrets": "randbelow randbits token_bytes token_hex token_urlsafe",
+    "shortuuid": "uuid",
+    "ulid": "ULID",
+    "uuid": "uuid1 uuid4 uuid6 uuid7",
 }
+_MAKERS = frozenset(f"{module}.{name}" for module, names in _MADE_BY.items() for name in names.split())
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, *COMPREHENSIONS)
 
 
@@ -90,7 +89,7 @@ def _values(what: Any) -> list[Unknown]:
 
 def _made_once(value: Unknown, source: Source, *, is_many: bool) -> str:
     """Return the maker of a value that is made once for many documents; empty for any other."""
-    makers = _makers(value.node, value.scope, source, called=is_many, depth=DEPTH)
+    makers = _makers(value.node, value.scope, source, called=is_many, depth=ALIASES)
     return makers[0] if makers and "" not in makers else ""
 
 
@@ -100,25 +99,13 @@ def _makers(node: ast.expr, scope: Scope, source: Source, *, called: bool, depth
     ``called`` is whether a call in the expression itself counts: in a transform it is done anew each time.
     """
     makers: list[str] = []
-    callees = {
-        id(inner) for call in ast.walk(node) if isinstance(call, ast.Call) for inner in ast.walk(call.func)
-    }
+    callees = [inner.func for inner in ast.walk(node) if isinstance(inner, ast.Call)]
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call) and dotted(inner.func, scope) in _MAKERS:
             makers.append(dotted(inner.func, scope) if called else "")
-        elif isinstance(inner, ast.Name):
-            if id(inner) in callees and not _is_receiver(inner, node):
-                continue
+        elif isinstance(inner, ast.Name) and inner not in callees:
             makers += _behind(inner, scope, source, depth)
     return makers
-
-
-def _is_receiver(name: ast.Name, node: ast.AST) -> bool:
-    """Whether a name is what a method is called on, ``TOKEN.hex()``, and not what is called."""
-    return any(
-        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and name in ast.walk(call.func)
-        for call in ast.walk(node)
-    )
 
 
 def _behind(name: ast.Name, scope: Scope, source: Source, depth: int) -> list[str]:

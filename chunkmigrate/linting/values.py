@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 ANY = object()
 
-# A name may stand for a name that stands for a name; nobody writes more, but for a circle.
-DEPTH = 20
+# Names may stand for names, even in a circle; where values hold them, each step multiplies what there is.
+ALIASES = 3
+STEPS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +30,14 @@ class Unknown:
     scope: Scope
 
 
-def value_of(node: ast.expr, scope: Scope, depth: int = DEPTH) -> Any:
+def value_of(node: ast.expr, scope: Scope, depth: int = ALIASES) -> Any:
     """Return what an expression is worth: constants, dicts and lists of them, `Unknown` for all else."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Dict):
         return _dict(node, scope, depth)
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return [value_of(item, scope, depth - 1) if depth else Unknown(item, scope) for item in node.elts]
+        return [value_of(item, scope, depth) for item in node.elts]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = value_of(node.operand, scope, depth)
         if isinstance(value, int | float):
@@ -53,11 +54,11 @@ def value_of(node: ast.expr, scope: Scope, depth: int = DEPTH) -> Any:
 def _dict(node: ast.Dict, scope: Scope, depth: int) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for key, item in zip(node.keys, node.values, strict=True):
-        value = value_of(item, scope, depth - 1) if depth else Unknown(item, scope)
+        value = value_of(item, scope, depth)
         if key is None:
             found |= value if isinstance(value, dict) else {ANY: value}
             continue
-        name = value_of(key, scope, depth - 1) if depth else None
+        name = value_of(key, scope, depth)
         found[name if isinstance(name, str) else ANY] = value
     return found
 
@@ -81,7 +82,7 @@ def assigned(name: ast.Name, scope: Scope) -> tuple[ast.expr, Scope] | None:
 
 def resolved(node: ast.expr, scope: Scope) -> tuple[ast.expr, Scope]:
     """Return the expression that ``node`` stands for: its own, or what the name was assigned."""
-    for _ in range(DEPTH):
+    for _ in range(STEPS):
         found = assigned(node, scope) if isinstance(node, ast.Name) else None
         if found is None:
             break
@@ -143,7 +144,7 @@ def is_open(call: ast.Call) -> bool:
 
 def chain(node: ast.expr, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
     """Yield the method calls of ``a.b(...).c(...)`` from the last to the first, through names."""
-    for _ in range(DEPTH):
+    for _ in range(STEPS):
         node, scope = resolved(node, scope)
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             return

@@ -252,6 +252,19 @@ SOURCES = [source for _, source in FOUND + LEFT_ALONE] + [
 TREES = [tree for tree in map(ast.parse, SOURCES) if any(expressions(tree))]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["a{} = [a{}, a{}, a{}]", "a{} = {{'$set': {{'x': a{}, 'y': a{}, 'z': a{}}}}}", "a{} = a{} + a{} + a{}"],
+)
+def test_names_of_names(line: str) -> None:
+    """Names that stand for names many times over are not followed to their end."""
+    names = [line.format(number, *[number + 1] * 3) for number in range(30)]
+    acts = "def upgrade(db):\n    db.c.update_many({}, a0)\n    db.c.update_many({}, {'$set': {'x': a0}})\n"
+    source = "\n".join(["import uuid", *names, "a30 = uuid.uuid4()", "b = c", "c = b", acts])
+
+    assert check(File(Path("m.py"), source.encode()), frozenset({"CM301"})) == []
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_python(seed: int) -> None:
     """Whatever expressions stand wherever they may, lint comes to its end without raising."""
