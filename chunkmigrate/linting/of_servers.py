@@ -6,8 +6,13 @@ Only reads are sent, and nothing of the file is run: what its text tells of a sc
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import bson
+from bson.errors import BSONError
+from pymongo.errors import InvalidName
 
 from chunkmigrate import indexes, server
 from chunkmigrate.errors import UnusableIndexError
@@ -23,6 +28,7 @@ from chunkmigrate.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
     from chunkmigrate.linting.source import Read, Source, Step
@@ -64,7 +70,8 @@ def _makes_indexes(source: Source) -> bool:
 
 def _weighed(finding: Finding, read: Read, database: Database[Any]) -> list[Finding]:
     """Return the finding with how large documents are; nothing where they are small."""
-    size = scan(database[read.collection]).average_size() if read.collection else 0
+    collection = _collection(read, database)
+    size = 0 if collection is None else scan(collection).average_size()
     if not size:
         return [finding]
     large = f"{finding.message.rstrip('.')}. A document has {format_bytes(size)} on average."
@@ -87,16 +94,25 @@ def _unhelped(source: Source, read: Read, database: Database[Any]) -> Iterator[F
 
 def _scan_of(read: Read, database: Database[Any]) -> Scan | None:
     """Return the scan that a call describes, where its text tells all that an index is chosen by."""
-    if (
-        read.collection is None
-        or read.is_open
-        or not isinstance(read.filter, dict)
-        or not is_known(read.filter)
-    ):
+    collection = _collection(read, database)
+    if collection is None or read.is_open or not isinstance(read.filter, dict) or not is_known(read.filter):
         return None
-    if not isinstance(read.hint, str | None):
+    if not isinstance(read.hint, str | None) or not _is_sendable(read.filter):
         return None
-    return scan(database[read.collection], read.filter, hint=read.hint)
+    return scan(collection, read.filter, hint=read.hint)
+
+
+def _collection(read: Read, database: Database[Any]) -> Collection[Any] | None:
+    with suppress(InvalidName):
+        return None if read.collection is None else database[read.collection]
+    return None
+
+
+def _is_sendable(filter_: dict[str, Any]) -> bool:
+    """Whether a filter is BSON: a number of twenty digits stands in a file, but never in a collection."""
+    with suppress(BSONError, OverflowError):
+        return bool(bson.encode(filter_))
+    return False
 
 
 def _twice(source: Source) -> Iterator[Finding]:

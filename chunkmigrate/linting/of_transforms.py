@@ -95,13 +95,9 @@ def whole(source: Source) -> Iterator[Finding]:
         fields = fields_used(source, step)
         if fields is not None:
             named = ", ".join(f'"{field}"' for field in sorted(fields - {"_id"}))
-            uses = f"uses {_listed(fields)} of them"
+            uses = f"uses only {', '.join(sorted(fields))}" if fields else "uses none of their fields"
             message = f"reads whole documents, and its transform {uses}: write fields=[{named}]."
             yield Finding(source.path, read.call.lineno, "CM304", message)
-
-
-def _listed(fields: set[str]) -> str:
-    return ", ".join(sorted(fields)) or "nothing"
 
 
 def fields_used(source: Source, step: Step) -> set[str] | None:
