@@ -97,9 +97,8 @@ def check(
         return [unread] if "CM001" in codes else []
     asked = codes if ask is not None else codes - BY_SERVER
     selected = [finding for finding in (ask(source, found) if ask else found) if finding.code in codes]
-    return sorted(
-        finding for finding in applied(file.path, selected, ignores, asked) if finding.code in codes
-    )
+    # A scan that two backfills share is told once.
+    return sorted({told for told in applied(file.path, selected, ignores, asked) if told.code in codes})
 
 
 def _found(source: Source, beside: Iterable[Path]) -> Iterator[Finding]:
