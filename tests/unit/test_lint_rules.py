@@ -188,6 +188,7 @@ FOUND = cases(
             "def change(orders):\n    return [UpdateOne({'_id': o['_id']}, {}) for o in orders]\n"
             "return Backfill(scan(db.orders), each_chunk=change)"
         ),
+        acting("s = scan(db.a)\nreturn [Backfill(s, f), Backfill(s, f)]") + "def f(o): return o['x']\n",
         acting(
             "orders = scan(db.orders)\nreturn Backfill(orders, lambda o: UpdateOne({'_id': o['_id']}, {}))"
         ),
