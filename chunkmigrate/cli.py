@@ -21,6 +21,7 @@ import typer
 from chunkmigrate import (
     addresses,
     jobs,
+    lint,
     options,
     reporting,
     saying,
@@ -179,6 +180,7 @@ def status(
 
 
 for verb in (
+    lint.lint,
     tuner.profile,
     tuner.tune,
     verbs.pause,

@@ -262,7 +262,7 @@ def test_fenced_off(opened: Database[Any], tmp_path: Path) -> None:
     run = Run(migration(adding, tmp_path), opened, Sensor(memory=512 * MIB), writers=2)
     results = iter(run)
     first = next(results)
-    checkpoint.fence(opened, "m", 99, None)
+    checkpoint.fence(opened, {"migration": "m"}, 99, None)
 
     with pytest.raises(SupersededError):
         next(results)

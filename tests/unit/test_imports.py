@@ -85,6 +85,9 @@ class C:
 UPDATES = {
     module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.updates.")
 }
+LINTING = {
+    module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.linting.")
+}
 
 
 def test_acyclic() -> None:
@@ -110,6 +113,7 @@ def test_acyclic() -> None:
                 "job_submit",
                 "jobs",
                 "jobs_live",
+                "lint",
                 "options",
                 "reporting",
                 "tuner",
@@ -145,7 +149,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.plots", {"report_page"}),
         (
             "chunkmigrate.opening",
-            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"}
+            {"audience", "cli", "jobs_live", "lastruns", "lint", "reporting", "trying", "tuner", "verbs"}
             | {"bookkeeping", "verifying"},
         ),
         ("chunkmigrate.bookkeeping", {"cli"}),
@@ -200,7 +204,10 @@ def test_acyclic() -> None:
             | {"updates.tree"},
         ),
         ("chunkmigrate.hints", {"scan", "indexes"}),
-        ("chunkmigrate.indexes", {"dryrun"}),
+        ("chunkmigrate.indexes", {"dryrun", "linting.of_servers"}),
+        ("chunkmigrate.lint", {"cli"}),
+        ("chunkmigrate.linting", {"lint", *LINTING}),
+        ("chunkmigrate.linting.of_servers", {"lint"}),
         ("chunkmigrate.differences", {"previews", "server_trial"}),
         ("chunkmigrate.foresight", {"differences", "previews", "server_trial"}),
         ("chunkmigrate.display", {"differences"}),
@@ -282,6 +289,14 @@ def test_late() -> None:
 
     assert at_once.isdisjoint({f"chunkmigrate.{part}" for part in parts})
     assert at_once
+
+
+def test_linting_late() -> None:
+    """The command line knows what lint is made of only once it is asked for: a pod never does."""
+    at_once = {name for name in graph(late=False)["chunkmigrate.lint"] if name.startswith("chunkmigrate.")}
+
+    assert at_once
+    assert not any(name.startswith("chunkmigrate.linting") for name in at_once)
 
 
 def test_light() -> None:
