@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import checkpoint, lease_record, leases, records, server
+from chunkmigrate import checkpoint, lease_reading, lease_record, leases, records, server
 from chunkmigrate.holder import this_process
 from chunkmigrate.lease import POLL_SECONDS
 from chunkmigrate.scan import RAW
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import Asked, LeaseRecord, Name
-PAUSE, CANCEL = lease_record.PAUSE, lease_record.CANCEL
+    from chunkmigrate.lease_reading import Asked, LeaseRecord
+    from chunkmigrate.lease_record import Name
+
+PAUSE, CANCEL = lease_reading.PAUSE, lease_reading.CANCEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
 from chunkmigrate.plain import in_line
-from chunkmigrate.records import UNDIVIDED, Place
+from chunkmigrate.records import Place, undivided
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.records import Intent
 
 # The history has lines that are none: what was marked has an origin.
@@ -119,7 +119,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _place(database: Database[Any], run: Mapping[str, Any]) -> Place | None:
     """Return where a run was at work: at a partition it had taken, or at the last step that was begun."""
-    ours = run.get("place") or {"migration": run["migration"], "partition": UNDIVIDED}
+    ours = run.get("place") or undivided(run["migration"])
     last = database[checkpoint.COLLECTION].find_one(ours, {"step": 1}, sort=[("step", -1)])
     return last and Place(run["migration"], last["step"], run.get("place", {}).get("partition", 0))
 

@@ -13,7 +13,7 @@ from chunkmigrate.errors import ChunkmigrateError
 from chunkmigrate.kubernetes.ending import Known
 from chunkmigrate.ledger import PENDING, Ledger
 from chunkmigrate.opening import opened
-from chunkmigrate.records import UNDIVIDED
+from chunkmigrate.records import undivided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,7 +96,7 @@ def _known(run: Mapping[str, Any]) -> Known:
 
 
 def _last(database: Database[Any], migration: str, run: Mapping[str, Any]) -> Known:
-    ours = run.get("place") or {"migration": migration, "partition": UNDIVIDED}
+    ours = run.get("place") or undivided(migration)
     generation = run.get("place_generation" if "place" in run else "generation", 0)
     intent = checkpoint.intended(database, ours, generation)
     if intent is None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.holder import Holder
-    from chunkmigrate.lease_record import Former, LeaseRecord, Name
+    from chunkmigrate.lease_reading import Former, LeaseRecord
+    from chunkmigrate.lease_record import Name
 
     Fence = Callable[[int, ClientSession | None], None]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.lease_record import LeaseRecord, found
+from chunkmigrate.lease_reading import LeaseRecord
+from chunkmigrate.lease_record import found
 
 if TYPE_CHECKING:
     from pymongo.database import Database

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
 
 MARKED, BASELINE = "marked", "baseline"
 

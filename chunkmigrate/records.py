@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
 
-# What the records of a step match that is not divided, those of earlier versions included.
-UNDIVIDED: Mapping[str, Any] = {"$not": {"$gt": 0}}
+# What the records of a step have that is not divided, those of earlier versions included.
+_UNDIVIDED: Mapping[str, Any] = {"$not": {"$gt": 0}}
 
 # One death may be chance, two a coincidence: a document is given up when it was at work in three.
 DEATHS = 3
@@ -47,7 +47,7 @@ class Place:
 
     def matching(self) -> dict[str, Any]:
         """Return what its records match, and no others."""
-        return {"migration": self.migration, "step": self.step, "partition": self.partition or UNDIVIDED}
+        return {"migration": self.migration, "step": self.step, "partition": self.partition or _UNDIVIDED}
 
     def document(self) -> dict[str, Any]:
         """Return what is stored with each of its records."""
@@ -131,6 +131,11 @@ class Record:
     intent: Intent | None = None
     deaths: Deaths | None = None
     progressed: bool = False
+
+
+def undivided(migration: str) -> dict[str, Any]:
+    """Return what the records of all steps match that are not divided."""
+    return {"migration": migration, "partition": _UNDIVIDED}
 
 
 def fresh(scan: Scan) -> Record:

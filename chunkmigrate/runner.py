@@ -27,13 +27,13 @@ from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
 from chunkmigrate.recorder import Recorder
-from chunkmigrate.records import UNDIVIDED
+from chunkmigrate.records import undivided
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
 from chunkmigrate.sharing import Sharing
-from chunkmigrate.standing import Standing
 from chunkmigrate.step import Context, Step
 from chunkmigrate.timekeeper import Timekeeper, circumstances
+from chunkmigrate.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.consumers import Note
-    from chunkmigrate.lease_record import Former
+    from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.sizing import Most
@@ -82,15 +82,14 @@ class Run:
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
         self._note = self._times.note
         self._ledger, self._holder = Ledger(database), this_process()
-        undivided = {"migration": migration.name, "partition": UNDIVIDED}
-        fence = partial(checkpoint.fence, database, undivided)
+        fence = partial(checkpoint.fence, database, undivided(migration.name))
         self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=self._ledger.disarm)
         # Whether others may work on the same step: those of our group, or of one before us.
         self._shared = bool(self._holder.group)
         self._recorder = Recorder(
             self._ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
         )
-        self._stands = Standing(migration.name, sensor)
+        self._verdict = Verdict(migration.name, sensor)
         self._former: Former | None = None
         # While this one was paused, or did its share, another run has applied the migration.
         self._overtaken = False
@@ -98,12 +97,12 @@ class Run:
     @property
     def outcome(self) -> Outcome:
         """How the run stands; how it ended, once it was iterated to the end."""
-        return self._stands.outcome()
+        return self._verdict.outcome()
 
     def failure(self, reason: str) -> Outcome:
         """Return the outcome of a run that raised."""
-        self._stands.end(FAILED, reason)
-        return self._stands.outcome()
+        self._verdict.end(FAILED, reason)
+        return self._verdict.outcome()
 
     def __iter__(self) -> Iterator[Progress]:
         """Apply the migration, yielding after each chunk. A failure is recorded and raised."""
@@ -126,7 +125,7 @@ class Run:
             yield from self._apply(sessions)
         except LeaseHeldError as error:
             # Nothing has failed: it was paused, and now somebody else goes on with it.
-            self._stands.end(STOPPED, str(error))
+            self._verdict.end(STOPPED, str(error))
             self._record(STOPPED, quiet=not self._shared)
             raise
         except ChunkmigrateError as error:
@@ -142,9 +141,9 @@ class Run:
                 self._record_failure(str(explained), explained)
                 raise explained from error
             # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
-            self._stands.end(STOPPED, "stop")
+            self._verdict.end(STOPPED, "stop")
             self._note("warning", explained.discreet)
-        self._record(self._stands.status, quiet=self._overtaken)
+        self._record(self._verdict.status, quiet=self._overtaken)
 
     def _apply(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         if not self._may_go_on():
@@ -163,11 +162,11 @@ class Run:
                 with closing(self._attempts(context, number, backfill)) as attempts:
                     for step in attempts:
                         yield from self._times.sampled(self._one_step(len(steps), step))
-                        if self._stands.status != APPLIED:
+                        if self._verdict.status != APPLIED:
                             break
-                if self._stands.status != PAUSED:
+                if self._verdict.status != PAUSED:
                     break
-            if self._stands.status != APPLIED or self._overtaken:
+            if self._verdict.status != APPLIED or self._overtaken:
                 return
         verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
 
@@ -195,21 +194,21 @@ class Run:
         if self._overtaken:
             return False
         if self._stopped():
-            self._stands.end(STOPPED, "stop")
+            self._verdict.end(STOPPED, "stop")
         elif self._lease.asked == "cancel":
-            self._stands.end(CANCELLED, "cancel")
+            self._verdict.end(CANCELLED, "cancel")
         else:
-            self._stands.end(APPLIED, "")
-        return self._stands.status == APPLIED
+            self._verdict.end(APPLIED, "")
+        return self._verdict.status == APPLIED
 
     def _one_step(self, steps: int, step: Step) -> Iterator[Progress]:
-        self._stands.step = step
+        self._verdict.step = step
         for result in step:
             step.lease.check()
             yield Progress(
                 step=step.number + 1,
                 steps=steps,
-                counts=self._stands.counts(),
+                counts=self._verdict.counts(),
                 step_read=step.gained.read,
                 total=step.total(),
                 result=result,
@@ -217,16 +216,16 @@ class Run:
         step.lease.check()
         if step.stopped_by:
             self._interpret(step.stopped_by)
-        self._stands.passed(step)
+        self._verdict.passed(step)
 
     def _interpret(self, stopped_by: str) -> None:
         """Say what a stop means: the loop knows only that it was to end."""
         if stopped_by == "memory" or self._stopped():
-            self._stands.end(STOPPED, stopped_by)
+            self._verdict.end(STOPPED, stopped_by)
         elif self._lease.asked == "cancel":
-            self._stands.end(CANCELLED, "cancel")
+            self._verdict.end(CANCELLED, "cancel")
         else:
-            self._stands.end(PAUSED, "pause")
+            self._verdict.end(PAUSED, "pause")
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
@@ -256,7 +255,7 @@ class Run:
     def _is_done(self) -> bool:
         if done := self._recorder.is_done():
             # Of a migration that was shared, this run has done a part.
-            self._stands.end(APPLIED, "" if self._shared and self._stands.counts().read else ALREADY)
+            self._verdict.end(APPLIED, "" if self._shared and self._verdict.counts().read else ALREADY)
         return done
 
     def _acquire(self, wait: float) -> Former | None:
@@ -280,26 +279,26 @@ class Run:
         )
 
     def _readmit(self, readmission: Readmission) -> None:
-        self._stands.readmission = readmission
+        self._verdict.readmission = readmission
         again = readmission.counts
         while self._may_go_on() and not readmission.ended:
             try:
                 readmission.run()
             finally:
-                self._stands.done = again = readmission.counts
-        if self._stands.status == APPLIED and again.quarantined:
-            self._stands.end(FAILED, f"{again.quarantined:,} documents failed again and stay in quarantine")
+                self._verdict.done = again = readmission.counts
+        if self._verdict.status == APPLIED and again.quarantined:
+            self._verdict.end(FAILED, f"{again.quarantined:,} documents failed again and stay in quarantine")
 
     def _facts(self) -> dict[str, Any]:
         return self.outcome.facts() | self._times.facts()
 
     def _record_failure(self, reason: str, error: Exception) -> None:
-        self._stands.end(FAILED, reason)
+        self._verdict.end(FAILED, reason)
         self._record(FAILED, error=error)
 
     def _record(self, status: str, *, quiet: bool = False, error: Exception | None = None) -> None:
         try:
             self._recorder.end(status, self._facts() | {"failure": failed(error)}, quiet=quiet)
         except ChunkmigrateError as unrecorded:
-            self._stands.end(FAILED, str(unrecorded))
+            self._verdict.end(FAILED, str(unrecorded))
             raise

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.holder import Holder
-    from chunkmigrate.lease_record import Former, LeaseRecord
+    from chunkmigrate.lease_reading import Former, LeaseRecord
     from chunkmigrate.ledger import Ledger
     from chunkmigrate.sizing import Sizes
     from chunkmigrate.step import Context

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.consumers import Note
     from chunkmigrate.lease import Lease
-    from chunkmigrate.lease_record import Former
+    from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
     from chunkmigrate.sizing import Most

@@ -23,14 +23,14 @@ from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
-from chunkmigrate.records import UNDIVIDED, Place
+from chunkmigrate.records import Place, undivided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.settings import Settings
 
 # A chunk takes seconds at most; a run that takes longer to answer is told of, and follows later.
@@ -204,8 +204,8 @@ def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
 def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
     ours = Place(seen.migration, seen.step, seen.partition)
     if not seen.partition:
-        undivided = {"migration": seen.migration, "partition": UNDIVIDED}
-        return control.unlock(db, seen.migration, seen.token, partial(checkpoint.fence, db, undivided))
+        fence = partial(checkpoint.fence, db, undivided(seen.migration))
+        return control.unlock(db, seen.migration, seen.token, fence)
     return control.unlock(db, ours.document(), seen.token, partial(checkpoint.fence, db, ours.matching()))
 
 

@@ -75,7 +75,7 @@ def fenced(database: Database[Any]) -> int | None:
     return found and found["generation"]
 
 
-def record(database: Database[Any]) -> lease_record.LeaseRecord:
+def record(database: Database[Any]) -> LeaseRecord:
     found = lease_record.look(database, "m")
     assert found
     return found

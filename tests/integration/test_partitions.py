@@ -235,6 +235,6 @@ def test_fenced_apart(engine: Engine) -> None:
     at_work = checkpoint.claim(
         engine.db, place, scan(engine.db.c), slots=1, advance=lambda _: next(generations), session=None
     )
-    checkpoint.fence(engine.db, {"migration": "m", "partition": records.UNDIVIDED}, 99, None)
+    checkpoint.fence(engine.db, records.undivided("m"), 99, None)
 
     at_work.intend(Intent(after=None, through=None, used=1, budget=2))

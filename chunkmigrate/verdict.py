@@ -1,4 +1,4 @@
-"""Standing: where one run stands: its status and why, and what it has done, as long as it goes on.
+"""Verdict: how a run would end now: its status and why, and what it has done, as long as it goes on.
 
 It only keeps that and sums it up; what changes it is the runner's business.
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Standing:
-    """Where the run of one migration stands. ``done`` is what it did before the ``step`` it is at."""
+class Verdict:
+    """How the run of one migration would end now. ``done`` is what it did before the ``step`` it is at."""
 
     migration: str
     sensor: Sensor
