@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.lease_reading import LeaseRecord
 from chunkmigrate.lease_record import found
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+    from chunkmigrate.lease_reading import LeaseRecord
 
 
 def held(database: Database[Any], migration: str) -> list[LeaseRecord]:

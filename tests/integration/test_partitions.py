@@ -137,7 +137,7 @@ def test_shared(db: Database[Any], tmp_path: Path, group: str) -> None:
     assert sum((run.outcome.counts for run in runs), Counts()).read == 12_000
     assert [run.outcome.status for run in runs] == [APPLIED] * 3
     assert [one["status"] for one in db[MIGRATIONS].find()] == [APPLIED]
-    assert db[RUNS].count_documents({"status": APPLIED}) == 3
+    assert db[RUNS].distinct("status") == [APPLIED]
 
 
 def test_undivided_before(db: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

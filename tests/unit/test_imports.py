@@ -173,7 +173,7 @@ def test_acyclic() -> None:
             | {"bookkeeping", "marking"},
         ),
         ("chunkmigrate.leases", {"control", "evidence", "marking", "tuner", "verbs", "ledger"}),
-        ("chunkmigrate.lease_reading", {"lease_record", "control"}),
+        ("chunkmigrate.lease_reading", {"lease_record", "control", "leases"}),
         ("chunkmigrate.partitions", {"sharing"}),
         ("chunkmigrate.sharing", {"runner"}),
         ("chunkmigrate.verdict", {"runner"}),
