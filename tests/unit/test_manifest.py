@@ -222,7 +222,7 @@ def test_labels(tmp_path: Path) -> None:
             "team": "shop",
         }
         assert metadata["annotations"]["example.org/ticket"] == "S 1"
-        assert re.fullmatch("sha256:[0-9a-f]{64}", metadata["annotations"]["chunkmigrate/checksum"])
+        assert re.fullmatch("meaning1:[0-9a-f]{64}", metadata["annotations"]["chunkmigrate/checksum"])
 
 
 def test_namespace(tmp_path: Path, job: dict[str, Any]) -> None:
