@@ -34,37 +34,6 @@ class InvalidModuleError(UsageError):
     """A file in the migrations folder is not a migration."""
 
 
-class SameNameError(InvalidModuleError):
-    """Two migrations have one name. ``one`` and ``other`` are their paths."""
-
-    def __init__(self, name: str, one: str, other: str) -> None:
-        self.name, self.one, self.other = name, one, other
-        super().__init__(
-            f"{one} and {other} have one name, {name}, upper and lower case being the same: which of them is "
-            "applied could not be told. Rename one that is not applied anywhere."
-        )
-
-
-class CycleError(InvalidModuleError):
-    """Migrations depend on each other in a circle. Each of ``members`` depends on the next one."""
-
-    def __init__(self, members: tuple[str, ...]) -> None:
-        self.members = members
-        circle = " -> ".join((*members, members[0]))
-        super().__init__(
-            f"These depend on each other in a circle: {circle}. Take one name out of depends_on."
-        )
-
-
-class MissingDependencyError(InvalidModuleError):
-    """A migration depends on one that is not there. ``close`` is a name that could be meant, or None."""
-
-    def __init__(self, path: str, dependency: str, close: str | None) -> None:
-        self.path, self.dependency, self.close = path, dependency, close
-        meant = f" Is {close} meant?" if close else ""
-        super().__init__(f"{path} depends on {dependency}, which is not in its folder.{meant}")
-
-
 class UnknownMigrationError(UsageError):
     """No migration has this name."""
 

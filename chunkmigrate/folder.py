@@ -10,7 +10,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from chunkmigrate.errors import InvalidModuleError, InvalidSettingError, SameNameError
+from chunkmigrate.disorder import SameNameError
+from chunkmigrate.errors import InvalidModuleError, InvalidSettingError
 from chunkmigrate.plain import in_line
 
 if TYPE_CHECKING:

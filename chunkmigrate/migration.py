@@ -11,7 +11,7 @@ import ast
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,8 @@ def to_cents(order):
 class Migration:
     """A file in the migrations folder. ``name`` is the file's, without ``.py``.
 
-    ``memory`` is what the file itself says its pod needs, where it does. ``upgrade`` is called instead of the
-    file's own where it is given: by a test.
+    ``memory`` is what the file itself says its pod needs, where it does. ``follows`` is the one before it in
+    its folder. ``upgrade`` is called instead of the file's own where it is given: by a test.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Migration:
     dependencies: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     memory: str = ""
+    follows: str = ""
     upgrade: Callable[[Database[Any]], Any] | None = None
 
     @classmethod
@@ -162,7 +163,9 @@ def discover(folder: Path) -> list[Migration]:
     """Return the migrations of a folder in the order they are applied: by name, dependencies first."""
     found = [Migration.read(path) for path in folder_.files(folder)]
     folder_.check_aliases(found)
-    return ordered(found)
+    there = ordered(found)
+    before = ["", *(one.name for one in there)]
+    return [replace(one, follows=name) for one, name in zip(there, before, strict=False)]
 
 
 def find(migrations: Sequence[Migration], name: str) -> Migration:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MIGRATION = "chunkmigrate/migration"
 
 # The options of `run` that are not followed by a value of their own.
-_FLAGS = ("--all", "--dry-run", "--show-values")
+_FLAGS = ("--all", "--only", "--dry-run", "--show-values")
 
 
 def chosen(cluster: Cluster, name: str | None) -> Mapping[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chunkmigrate.errors import InvalidModuleError, SameNameError
+from chunkmigrate.disorder import SameNameError
+from chunkmigrate.errors import InvalidModuleError
 from chunkmigrate.folder import files, leftovers
 from chunkmigrate.migration import discover
 

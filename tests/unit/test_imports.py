@@ -101,7 +101,10 @@ def test_acyclic() -> None:
 @pytest.mark.parametrize(
     ("imported", "importers"),
     [
-        ("typer", {"cli", "job_options", "jobs", "jobs_live", "options", "reporting", "tuner", "verbs"}),
+        (
+            "typer",
+            {"cli", "job_options", "jobs", "jobs_live", "options", "overview", "reporting", "tuner", "verbs"},
+        ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
         ("urllib3", {"kubernetes.client"}),
@@ -129,7 +132,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.plots", {"report_page"}),
         (
             "chunkmigrate.opening",
-            {"audience", "cli", "jobs_live", "lastruns", "reporting", "trying", "tuner", "verbs"},
+            {"audience", "cli", "jobs_live", "lastruns", "overview", "reporting", "trying", "tuner", "verbs"},
         ),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
@@ -140,7 +143,10 @@ def test_acyclic() -> None:
         ("chunkmigrate.runs", {"cli"}),
         ("chunkmigrate.saying", {"cli"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
-        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
+        (
+            "chunkmigrate.lease_record",
+            {"lease", "control", "evidence", "tuner", "verbs", "ledger", "standing"},
+        ),
         ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
@@ -166,6 +172,11 @@ def test_acyclic() -> None:
         ("chunkmigrate.display", {"differences"}),
         ("chunkmigrate.updates", {"foresight", "display", "differences", *UPDATES}),
         ("chunkmigrate.dryrun", {"trying"}),
+        ("chunkmigrate.overview", {"cli"}),
+        ("chunkmigrate.standing", {"overview"}),
+        ("chunkmigrate.selection", {"sequence"}),
+        ("chunkmigrate.sequence", {"cli", "trying"}),
+        ("chunkmigrate.folder", {"migration", "overview", "sequence"}),
         ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunkmigrate.errors import CycleError, MissingDependencyError
+from chunkmigrate.disorder import CycleError, MissingDependencyError
 from chunkmigrate.migration import Migration
 from chunkmigrate.order import closure, needs, ordered
 
