@@ -167,6 +167,8 @@ for verb in (
     verbs.cancel,
     verbs.unlock,
     reporting.report,
+    overview.plan,
+    overview.history,
 ):
     app.command()(verb)
 app.add_typer(quarantine)

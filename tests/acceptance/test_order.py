@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,3 +99,43 @@ def test_importing_what_is_missing(cli: CommandLine, db: Database[Any]) -> None:
     assert "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'" in refused.stderr
     assert "Not begun: 3_never." in refused.stderr
     assert db.c.find_one() == {"_id": 1, "n": 1}
+
+
+def test_plan_and_history(four: CommandLine, db: Database[Any]) -> None:
+    """`plan` shows what `run` would do, in order; `history` what it did; both as JSON, too."""
+    four.write(INCREMENT, "0_late")
+    db.c.insert_many({"_id": number} for number in range(10))
+    four("run", "2_m", "--only")
+    plan, shown = four("plan", "3_m", "--json"), four("plan", "0_late")
+    planned = [json.loads(line) for line in plan.stdout.splitlines()]
+
+    assert (plan.returncode, shown.returncode, done(db)) == (0, 0, [2])
+    assert [(one["name"], one["acts"], one["late"]) for one in planned] == [
+        ("0_late", "", True),
+        ("1_m", "insert", True),
+        ("3_m", "insert", False),
+    ]
+    assert planned[0]["steps"][0]["documents"] == 10
+    assert shown.stdout.startswith("1. 0_late  (pending, older than the last applied)  Add one to every n.\n")
+
+    four("run")
+    rows = [json.loads(line) for line in four("history", "--json").stdout.splitlines()]
+
+    assert [(row["migration"], row["status"]) for row in rows] == [
+        (name, "applied") for name in ("2_m", "0_late", "1_m", "3_m", "4_m")
+    ]
+    assert rows[1]["counts"]["written"] == 10
+    assert four("history", "0_").stdout.count("\n") == 1
+    assert four("plan").stdout == "Nothing is pending.\n"
+    assert four("history", "nope").returncode == 2
+
+
+def test_plan_of_what_cannot_be_run(four: CommandLine) -> None:
+    """What a run would refuse is shown with the others, and `plan` exits 2."""
+    four.write("import no_such_module\n", "2_n")
+    planned = four("plan")
+
+    assert planned.returncode == 2
+    assert "migrations/2_n.py cannot be imported: ModuleNotFoundError" in planned.stdout
+    assert "4. 3_m  (pending)" in planned.stdout
+    assert "Error: These cannot be run as they are: 2_n." in planned.stderr

@@ -12,7 +12,7 @@ from chunkmigrate import Backfill, UpdateOne, scan
 from chunkmigrate.ledger import MIGRATIONS
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import Migration
-from chunkmigrate.overview import line_of
+from chunkmigrate.overview_lines import standing as line_of
 from chunkmigrate.runner import Run
 from chunkmigrate.sizing import Most
 from chunkmigrate.standing import progress_of, rate_of, standings
