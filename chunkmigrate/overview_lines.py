@@ -45,6 +45,8 @@ def _marks(row: Standing) -> Iterator[str]:
         yield "drifted: its file means something else since"
     if row.missing:
         yield "missing: it has no file here"
+    if row.asked:
+        yield f"{row.asked} was asked for; `chunkmigrate resume {row.name}` takes it back"
     if row.late:
         yield "older than the last applied"
 

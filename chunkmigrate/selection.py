@@ -90,8 +90,9 @@ def _refuse_deleted(rows: Sequence[Compared], followed: Mapping[str, str], names
 
 def _refuse_unready(found: Sequence[Migration], rows: Sequence[Compared], target: Migration) -> None:
     wanted = closure(target.name, needs(found))
-    unready = {row.name: row.status for row in rows if row.name in wanted and not row.applied}
-    if unready:
+    standing = {row.name: row.status for row in rows if not row.applied}
+    unready = {name: status for name, status in standing.items() if name in wanted}
+    if unready and target.name in standing:  # what is applied needs nothing any more
         raise NotReadyError(target.name, unready)
 
 

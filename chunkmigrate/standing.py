@@ -57,7 +57,8 @@ class Progress:
 class Standing:
     """How one migration stands. ``read`` counts documents over all attempts.
 
-    The marks are those of `Compared`; ``progress`` is None unless it is running or paused.
+    The marks are those of `Compared`; ``asked`` is pause or cancel where an operator has asked for that,
+    ``progress`` is None unless it is running or paused.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Standing:
     drifted: bool
     missing: bool
     late: bool
+    asked: str
     read: int
     quarantined: int
     attempts: int
@@ -87,11 +89,13 @@ def standings(database: Database[Any], found: Sequence[Migration]) -> list[Stand
     read = _sums(database, checkpoint.COLLECTION, "$counts.read")
     aside = _sums(database, quarantine.COLLECTION, 1)
     live = _live(database, [row.name for row in rows if row.status in (RUNNING, PAUSED)])
+    asked = _asked(database)
     return [
         _standing(
             row,
             entries.get(row.name, {}),
             status=_status(database, row),
+            asked=asked.get(row.name, ""),
             read=read.get(row.name, 0),
             quarantined=aside.get(row.name, 0),
             live=live.get(row.name, []),
@@ -105,6 +109,7 @@ def _standing(
     entry: Mapping[str, Any],
     *,
     status: str,
+    asked: str,
     read: int,
     quarantined: int,
     live: Sequence[Mapping[str, Any]],
@@ -118,6 +123,7 @@ def _standing(
         drifted=row.drifted,
         missing=row.missing,
         late=row.late,
+        asked="" if row.applied else asked,
         read=read,
         quarantined=quarantined,
         attempts=entry.get("attempts", 0),
@@ -141,6 +147,13 @@ def _sums(database: Database[Any], collection: str, what: Any) -> dict[str, int]
     stages: list[Mapping[str, Any]] = [{"$group": {"_id": "$migration", "sum": {"$sum": what}}}]
     with _bounded():
         return {group["_id"]: int(group["sum"]) for group in database[collection].aggregate(stages)}
+
+
+def _asked(database: Database[Any]) -> dict[str, str]:
+    """Return what operators ask of runs, by migration."""
+    with _bounded():
+        found = database[lease_record.COLLECTION].find({"asked": {"$ne": None}}, {"asked.what": 1})
+        return {lease["_id"]: str(lease["asked"]["what"]) for lease in found}
 
 
 def _live(database: Database[Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:

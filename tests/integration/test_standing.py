@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate import Backfill, UpdateOne, scan
+from chunkmigrate import Backfill, UpdateOne, control, scan
 from chunkmigrate.ledger import MIGRATIONS
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import Migration
@@ -101,6 +101,17 @@ def test_marks(documents: Database[Any]) -> None:
     assert line_of(late) == "pending   1_m  Say it.  (older than the last applied)"
     assert line_of(drifted) == "applied   2_two  Say it.  (drifted: its file means something else since)"
     assert line_of(missing) == "applied   0_gone  Once.  (missing: it has no file here)"
+
+
+def test_asked(documents: Database[Any]) -> None:
+    """What an operator has asked for is told, also where nobody runs the migration."""
+    control.ask(documents, "1_m", control.CANCEL, "ann")
+    (row,) = standings(documents, [migration()])
+
+    assert (row.status, row.asked) == ("pending", "cancel")
+    assert line_of(row).endswith("  (cancel was asked for; `chunkmigrate resume 1_m` takes it back)")
+    control.clear(documents, "1_m")
+    assert standings(documents, [migration()])[0].asked == ""
 
 
 def runs(*pairs: tuple[float, int], **more: Any) -> dict[str, Any]:
