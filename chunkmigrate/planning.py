@@ -115,8 +115,8 @@ def _left(database: Database[Any], name: str, number: int) -> tuple[int, bool]:
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         chosen = {"migration": name, "step": number}
         slots = [*database[checkpoint.COLLECTION].find(chosen, {"counts.read": 1, "done": 1})]
-    read = sum(slot["counts"]["read"] for slot in slots)
-    return read, bool(slots) and all(slot["done"] for slot in slots)
+    read = sum(slot.get("counts", {}).get("read", 0) for slot in slots)
+    return read, bool(slots) and all(slot.get("done") for slot in slots)
 
 
 def _duration(

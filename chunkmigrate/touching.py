@@ -6,25 +6,29 @@ The author's transform is called with some of them, and nothing of its answer is
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import bson
+import pymongo
+from pymongo.errors import PyMongoError
 
 from chunkmigrate.backfill import writes_of
 from chunkmigrate.differences import statement_of
-from chunkmigrate.pages import PageReader
-from chunkmigrate.sizing import MIN_PAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.foresight import Statement
+    from chunkmigrate.scan import Scan
 
 # Of documents of one kind the first shows what is written; those of other kinds are a matter of luck.
 SAMPLED = 20
+
+# A filter that matches next to nothing may take the server for ever, and whoever plans waits for the answer.
+LOOK_SECONDS = 3.0
 
 _SETTING = ("$set", "$addFields", "$unset", "$project")
 
@@ -66,7 +70,7 @@ def filtered_by(filter_: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _statements(backfill: Backfill) -> Iterator[Statement]:
-    for document in islice(_documents(backfill), SAMPLED):
+    for document in _documents(backfill.scan):
         try:
             if backfill.transform:
                 answer = backfill.transform(document)
@@ -79,13 +83,11 @@ def _statements(backfill: Backfill) -> Iterator[Statement]:
             continue
 
 
-def _documents(backfill: Backfill) -> Iterator[Any]:
-    scan = backfill.scan
-    upto = scan.upper_bound()
-    if upto is None:
-        return
-    for page in PageReader(scan, upto).pages(None, MIN_PAGE_BYTES, measured=True):
-        yield from page.decoded(scan.collection.codec_options)
+def _documents(scan: Scan) -> Iterator[Any]:
+    """Yield the first documents, one at a time, as far as the server finds them in time."""
+    projection = None if scan.fields is None else dict.fromkeys(scan.fields, 1) | {"_id": 1}
+    with suppress(PyMongoError), pymongo.timeout(LOOK_SECONDS):
+        yield from scan.collection.find(scan.filter, projection, limit=SAMPLED, batch_size=1)
 
 
 def _touched(statement: Statement) -> tuple[str, set[str]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chunkmigrate
 from chunkmigrate.checksum import checksum_of, comparable, differs, parsed
 
 FIXTURE = b'''"""Store prices in cents."""
@@ -155,6 +158,15 @@ def test_of_values(one: Any, other: Any) -> None:
 
     assert (of(first) == of(f"# note\nx = (\n  {one!r}\n)\n")) is True
     assert (of(first) == of(second)) is (first == second)
+
+
+def test_rewritten() -> None:
+    """A whole module that is written anew from its tree, as a formatter might, keeps its checksum."""
+    sources = [path.read_bytes() for path in sorted(Path(chunkmigrate.__file__).parent.glob("[a-d]*.py"))]
+
+    assert len(sources) > 20
+    for source in (FIXTURE, *sources):
+        assert of(ast.unparse(ast.parse(source))) == of(source)
 
 
 def test_other_scheme() -> None:

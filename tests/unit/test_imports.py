@@ -148,7 +148,7 @@ def test_acyclic() -> None:
             {"lease", "control", "evidence", "tuner", "verbs", "ledger", "history", "standing"},
         ),
         ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part", "touching"}),
+        ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
             {
