@@ -13,6 +13,7 @@ import pymongo
 from chunkmigrate import lease_record, server
 from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
+from chunkmigrate.plain import in_line
 from chunkmigrate.standing import who
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def _is_held(database: Database[Any], migration: str) -> bool:
 def _sentence(part: str, fitting: Sequence[str]) -> str:
     if not fitting:
         return f"No run of {part} is on record."
-    names = ", ".join(fitting[:8]) + (" and more" if len(fitting) > 8 else "")
+    names = ", ".join(map(in_line, fitting[:8])) + (" and more" if len(fitting) > 8 else "")
     return f"{part} could be {names}; write more of its name."

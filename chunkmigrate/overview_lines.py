@@ -35,7 +35,11 @@ def standing(row: Standing) -> str:
     aside = f"{row.quarantined:,} in quarantine" if row.quarantined else ""
     told = "; ".join(filter(None, [read, aside, _going(row.progress) if row.progress else ""]))
     marks = "".join(f"  ({mark})" for mark in _marks(row))
-    return f"{row.status:<8}  {row.name}  {row.description}".rstrip() + (f"  {told}" if told else "") + marks
+    return (
+        f"{row.status:<8}  {in_line(row.name)}  {in_line(row.description)}".rstrip()
+        + (f"  {told}" if told else "")
+        + marks
+    )
 
 
 def _marks(row: Standing) -> Iterator[str]:
@@ -69,7 +73,7 @@ def _plain(value: Any) -> str:
 def planned(number: int, one: Planned) -> Iterator[str]:
     """Yield the lines of one migration in a plan."""
     late = ", older than the last applied" if one.late else ""
-    yield f"{number}. {one.name}  ({one.status}{late})  {one.description}".rstrip()
+    yield f"{number}. {one.name}  ({one.status}{late})  {in_line(one.description)}".rstrip()
     if one.acts:
         yield f"   acts by itself ({one.acts}): what it touches is known to nobody but its author"
     elif one.trouble:
@@ -117,4 +121,6 @@ def past_run(run: PastRun) -> str:
     peak = f"peak {format_bytes(run.peak)}" if run.peak else ""
     failed = " ".join(filter(None, [run.failure, f"at _id {run.document}" if run.document else ""]))
     facts = [took, done, peak, run.by, run.version and f"chunkmigrate {run.version}", failed, run.reason]
-    return f"{began}  {run.status:<8}  {run.migration}{down}  {in_line('; '.join(filter(None, facts)))}"
+    return (
+        f"{began}  {run.status:<8}  {in_line(run.migration)}{down}  {in_line('; '.join(filter(None, facts)))}"
+    )

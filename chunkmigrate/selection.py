@@ -11,6 +11,7 @@ from chunkmigrate.compared import DOWN, compare, renamed
 from chunkmigrate.disorder import DeletedError, HalfRolledBackError, NotReadyError, RenamedError
 from chunkmigrate.ledger import PENDING
 from chunkmigrate.order import closure, needs
+from chunkmigrate.plain import in_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,4 +98,4 @@ def _refuse_unready(found: Sequence[Migration], rows: Sequence[Compared], target
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return ", ".join(map(in_line, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

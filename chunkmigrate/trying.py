@@ -36,7 +36,9 @@ def each(wanted: Wanted, settings: Settings, stop: Stop, say: Callable[[str], An
     """
     with opened(settings, [ReadOnly()]) as db:
         trials = Trials(db, settings, stop, say, **how)
-        chosen, _ = sequence.chosen(wanted, Ledger(db))
+        chosen, warnings = sequence.chosen(wanted, Ledger(db))
+        for warning in warnings:
+            sys.stderr.write(f"Warning: {warning}\n")
         ends_well = [trials.run(migration) for migration in chosen]
         return all(ends_well)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate import Backfill, UpdateOne, control, scan
+from chunkmigrate import Backfill, UpdateOne, control, history, planning, scan, server
+from chunkmigrate.compared import compare
 from chunkmigrate.ledger import MIGRATIONS
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import Migration
@@ -16,6 +17,7 @@ from chunkmigrate.overview_lines import standing as line_of
 from chunkmigrate.runner import Run
 from chunkmigrate.sizing import Most
 from chunkmigrate.standing import progress_of, rate_of, standings
+from tests.faults.mongods import Mongod
 from tests.read_only import Writes
 
 if TYPE_CHECKING:
@@ -101,6 +103,34 @@ def test_marks(documents: Database[Any]) -> None:
     assert line_of(late) == "pending   1_m  Say it.  (older than the last applied)"
     assert line_of(drifted) == "applied   2_two  Say it.  (drifted: its file means something else since)"
     assert line_of(missing) == "applied   0_gone  Once.  (missing: it has no file here)"
+
+
+def test_reader(tmp_path: Path) -> None:
+    """A user who may read, and nothing else, is shown how all stands, what a run would do, and past runs."""
+    one = migration(upgrade=lambda db: Backfill(scan(db.c, fields=[]), add_one(db).transform))
+    with Mongod(tmp_path / "data", "--auth") as mongod:
+        with mongod.client() as client:
+            client.admin.command("createUser", "root", pwd="root", roles=["root"])
+        with server.connect(f"mongodb://root:root@{mongod.address}/?directConnection=true") as client:
+            client.shop.command("createUser", "ann", pwd="secret", roles=["read"])
+            client.shop.c.insert_one({"_id": 1})
+        with server.connect(f"mongodb://ann:secret@{mongod.address}/shop?directConnection=true") as client:
+            db = server.database(client, "shop")
+            (row,) = standings(db, [one])
+            (planned,) = planning.plan(db, compare([one], {}))
+            runs_ = [*history.runs(db, None, show_values=False)]
+
+    assert (row.status, row.read, runs_) == ("pending", 0, [])
+    assert planned.trouble == ""
+    assert planned.steps[0].writes is not None
+
+
+def test_hostile_names(documents: Database[Any]) -> None:
+    """A name on record that would play with a terminal is spelled out."""
+    documents[MIGRATIONS].insert_one({"_id": "1\x1b[31m", "status": "applied", "description": "2\u202e"})
+    (row,) = standings(documents, [])
+
+    assert line_of(row).isprintable()
 
 
 def test_asked(documents: Database[Any]) -> None:
