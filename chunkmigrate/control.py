@@ -6,13 +6,12 @@ back, and its answer waited for. What to print is ``verbs``' business.
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import checkpoint, lease_reading, lease_record, leases, records, server
-from chunkmigrate.holder import this_process
+from chunkmigrate.holder import this_process, user
 from chunkmigrate.lease import POLL_SECONDS
 from chunkmigrate.scan import RAW
 
@@ -54,10 +53,8 @@ def operator() -> str:
     here = this_process()
     if here.pod:
         return f"pod {here.pod}"
-    try:
-        return f"{getpass.getuser()} on {here.host}"
-    except (KeyError, OSError):  # a user without a name, as containers have
-        return f"host {here.host}"
+    name = user()
+    return f"{name} on {here.host}" if name else f"host {here.host}"
 
 
 def ask(database: Database[Any], migration: str, what: str, by: str) -> list[LeaseRecord]:

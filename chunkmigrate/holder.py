@@ -105,6 +105,16 @@ def _indexed_job(environment: Mapping[str, str], host: str) -> str:
     return host.removesuffix(f"-{index}") if index else ""
 
 
+def user() -> str:
+    """Return the user this process runs as; nothing where it has no name, as in most containers."""
+    import getpass  # late: only whoever records or asks something needs it
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
 def who() -> dict[str, str]:
     """Return what others are told of this process: its ``version`` of chunkmigrate, ``pod`` and ``host``."""
     from importlib.metadata import version  # late: a run that tells nobody needs none of it

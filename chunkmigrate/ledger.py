@@ -16,7 +16,7 @@ import pymongo
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from chunkmigrate import checkpoint, lease_record, leases, quarantine, server
+from chunkmigrate import lease_record, leases, server
 from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
@@ -63,38 +63,23 @@ class Ledger:
         with _bounded():
             return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
 
-    def standing(self, migrations: Sequence[Migration]) -> list[dict[str, Any]]:
-        """Return a row for each migration: its status, and the documents read so far. Reads only."""
-        entries = self.entries()
-        return [self._bounded_row(migration, entries.get(migration.name)) for migration in migrations]
-
-    def _bounded_row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
-        with _bounded():
-            return self._row(migration, entry)
-
-    def _row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
-        known = entry or {"status": PENDING, "checksum": migration.checksum}
-        slots = self.database[checkpoint.COLLECTION].find({"migration": migration.name}, {"counts": 1})
-        died = known["status"] == RUNNING and not self._is_held(migration)
-        return {
-            "name": migration.name,
-            "status": DIED if died else known["status"],
-            "description": migration.description,
-            "changed": known["checksum"] not in (None, migration.checksum),
-            "read": sum(slot["counts"]["read"] for slot in slots),
-            "quarantined": quarantine.count(self.database, migration.name),
-            "attempts": known.get("attempts", 0),
-            "began": known.get("began"),
-            "ended": known.get("ended"),
-        }
-
-    def _is_held(self, migration: Migration) -> bool:
-        return bool(leases.held(self.database, migration.name))
-
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
         with _bounded():
             return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
+
+    def behind(self, gone: Sequence[str], here: Sequence[str]) -> dict[str, str]:
+        """Return, of migrations whose file is ``gone``, which of those ``here`` was run behind them.
+
+        From a folder that had both: so that file was deleted, and the folder is not just an older one. Reads
+        only.
+        """
+        if not gone:
+            return {}
+        chosen = {"follows": {"$in": [*gone]}, "migration": {"$in": [*here]}}
+        with _bounded():
+            found = self.database[RUNS].find(chosen, {"follows": 1, "migration": 1}).sort("began", 1)
+            return {run["follows"]: run["migration"] for run in found}
 
     def runs(self, migration: str) -> list[dict[str, Any]]:
         """Return the runs of a migration, oldest first. Reads only.

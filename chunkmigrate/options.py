@@ -56,6 +56,10 @@ Notify = Annotated[
 Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]
+Every = Annotated[bool, typer.Option("--all", help="Apply all pending migrations, as without a name.")]
+Only = Annotated[
+    bool, typer.Option("--only", help="Apply the named one alone; refused while it depends on a pending one.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and transform, and write nothing.")]
 Sample = Annotated[int | None, typer.Option(help="A dry run of about so many documents.", show_default=False)]
 Context = Annotated[

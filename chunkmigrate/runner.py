@@ -36,7 +36,7 @@ from chunkmigrate.timekeeper import Timekeeper, circumstances
 from chunkmigrate.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
@@ -58,7 +58,7 @@ class Run:
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
     ``note`` is told whenever there is something an operator should know. ``only_quarantined``: nothing but
-    the documents in quarantine.
+    the documents in quarantine. ``about`` is kept in its record.
     """
 
     def __init__(
@@ -74,11 +74,13 @@ class Run:
         stopped: Callable[[], bool] = lambda: False,
         note: Note = silent,
         only_quarantined: bool = False,
+        about: Mapping[str, Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
         self._writers, self._wait, self._max_rate, self._most = writers, wait, max_rate, most
         self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
+        self._about = about or {}
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
         self._note = self._times.note
         self._ledger, self._holder = Ledger(database), this_process()
@@ -118,7 +120,7 @@ class Run:
 
     def _recorded(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         budget = self._sensor.budget.size
-        about = circumstances(self._sensor, writers=self._writers, max_rate=self._max_rate)
+        about = circumstances(self._sensor, writers=self._writers, max_rate=self._max_rate, **self._about)
         self._recorder.begin(self._holder, budget=budget, sessions=names(sessions), about=about)
         self._times.begin()
         try:

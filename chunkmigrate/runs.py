@@ -73,6 +73,7 @@ class Runs:
                 max_rate=self._settings.max_rate,
                 stopped=self._is_stopped,
                 note=consumer.note,
+                about={"follows": migration.follows},
                 **how,
             )
             return self._told(run, consumer, sensor.budget)

@@ -120,13 +120,6 @@ def listed(
         typer.echo("No document is in quarantine.")
 
 
-def standing(row: dict[str, Any]) -> str:
-    """Return how a migration stands as a line."""
-    read = f"  {row['read']:,} documents read" if row["read"] else ""
-    changed = "  (file changed since)" if row["changed"] else ""
-    return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}".rstrip()
-
-
 def json_of(row: dict[str, Any]) -> str:
     """Return a row as one line of JSON."""
     import json

@@ -101,7 +101,8 @@ def _container(workload: Workload) -> dict[str, Any]:
 
 def _arguments(workload: Workload) -> list[str]:
     # Whatever a file is called, it is a name and not a flag.
-    return ["run", "--wait", WAIT, "--", _literal(workload.migration)]
+    # Alone: what else is pending has a Job of its own, and its file may not even be mounted.
+    return ["run", "--only", "--wait", WAIT, "--", _literal(workload.migration)]
 
 
 def _environment(workload: Workload) -> Iterator[dict[str, Any]]:

@@ -143,7 +143,9 @@ def test_shares_one_document(slow: CommandLine, db: Database[Any]) -> None:
 
 def test_paused(slow: CommandLine, db: Database[Any]) -> None:
     """Pause and resume reach all workers, from another terminal."""
+    at_work = {"released": False, "_id.partition": {"$gt": 0}}
     with working(slow, db) as process:
+        until(lambda: db.chunkmigrate_leases.count_documents(at_work) == 4, SECONDS, "four at work")
         paused = slow("pause", "add_one")
         before = db.c.count_documents({"n": 1})
         status = json.loads(slow("status", "--json").stdout)["status"]

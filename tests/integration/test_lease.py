@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+    from chunkmigrate.lease_reading import LeaseRecord
+
 SHORT = 1.5
 SOON = LEASE_SECONDS / 3
 FENCED = "fenced"

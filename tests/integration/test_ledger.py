@@ -21,6 +21,7 @@ from chunkmigrate.ledger import APPLIED, DIED, FAILED, MIGRATIONS, PAUSED, RUNNI
 from chunkmigrate.memory import Sensor
 from chunkmigrate.recorder import Recorder
 from chunkmigrate.runner import Run
+from chunkmigrate.standing import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,7 +243,7 @@ def test_old_entry(opened: Database[Any]) -> None:
     ledger.end(WORK, run, APPLIED, {}, generation=1)
 
     assert ledger.is_applied(WORK)
-    assert ledger.standing([WORK])[0]["changed"] is False
+    assert standings(opened, [WORK])[0].drifted is False
 
 
 def test_died(opened: Database[Any]) -> None:
@@ -390,7 +391,7 @@ def test_bounded(mongodb_uri: str, opened: Database[Any]) -> None:
         ledger.resumed(WORK, run, generation=1)
         ledger.end(WORK, run, FAILED, {}, generation=1)
         assert not ledger.is_applied(WORK)
-        assert ledger.standing([WORK])
+        assert standings(database, [WORK])
         assert len(list(quarantine.waiting(database, "m", 0))) == 1
         assert len(list(quarantine.listing(database, "m"))) == 1
         session.end_session()
