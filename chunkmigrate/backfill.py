@@ -40,7 +40,8 @@ class Backfill:
     kept in quarantine with the reason (``"quarantine"``), at most ``quarantine_limit`` of them. With
     ``if_unchanged`` a document is written only while the fields that were read are what they were; else it is
     read and transformed again. ``throttle`` is asked between chunks, at most once a second: while it answers
-    something true (or a text, which is shown), the run pauses.
+    something true (or a text, which is shown), the run pauses. With ``undo`` what is written over is kept, in
+    the transaction that writes, so that `chunkmigrate rollback` needs no ``downgrade``.
     """
 
     scan: Scan
@@ -51,6 +52,7 @@ class Backfill:
     quarantine_limit: int
     if_unchanged: bool
     throttle: Callable[[], Any] | None
+    undo: bool
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Backfill:
         quarantine_limit: int = 1_000,
         if_unchanged: bool = False,
         throttle: Callable[[], Any] | None = None,
+        undo: bool = False,
     ) -> None:
         _check_source(scan, transform, each_chunk)
         _check_options(on_error, quarantine_limit, throttle)
@@ -75,6 +78,7 @@ class Backfill:
             ("quarantine_limit", quarantine_limit),
             ("if_unchanged", if_unchanged),
             ("throttle", throttle),
+            ("undo", undo),
         ):
             object.__setattr__(self, name, value)
 

@@ -182,13 +182,18 @@ class Checkpoint:
         return AlreadyCommittedError() if ours else SupersededError()
 
 
+def down(migration: str) -> str:
+    """Return the name under which a rollback keeps its checkpoints, and what it sets aside."""
+    return f"{migration}:down"
+
+
 def fence(database: Database[Any], migration: str, generation: int, session: ClientSession | None) -> None:
     """Refuse every chunk of an older generation from now on; called where a lease changes hands.
 
     A claimant that froze before it got here, and wakes up after the next one, changes nothing.
     """
     database[COLLECTION].update_many(
-        {"migration": migration, "fence": {"$lt": generation}},
+        {"migration": {"$in": [migration, down(migration)]}, "fence": {"$lt": generation}},
         {"$set": {"fence": generation}},
         session=session,
     )

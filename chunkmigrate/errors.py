@@ -38,6 +38,21 @@ class UnknownMigrationError(UsageError):
     """No migration has this name."""
 
 
+class HalfRolledBackError(UsageError):
+    """A rollback of the migration has begun, and is to be finished first."""
+
+    def __init__(self, migration: str) -> None:
+        self.migration = migration
+        super().__init__(
+            f"{migration} is half rolled back. Finish that first, with `chunkmigrate rollback {migration}`; "
+            "then it can be applied again, from the beginning."
+        )
+
+
+class NoWayBackError(UsageError):
+    """A migration cannot be rolled back: it has no downgrade, and nothing was kept to undo it."""
+
+
 class UnknownRunError(UsageError):
     """No run is on record that could be meant."""
 

@@ -39,6 +39,7 @@ DIED = "died"
 FAILED = "failed"
 PAUSED = "paused"
 PENDING = "pending"
+ROLLED_BACK = "rolled back"
 RUNNING = "running"
 STOPPED = "stopped"
 
@@ -74,6 +75,7 @@ class Ledger:
         return {
             "name": migration.name,
             "status": DIED if died else known["status"],
+            "direction": known.get("direction", "up"),
             "description": migration.description,
             "changed": known["checksum"] != migration.checksum,
             "read": sum(slot["counts"]["read"] for slot in slots),
@@ -86,6 +88,11 @@ class Ledger:
     def _is_held(self, migration: Migration) -> bool:
         lease = lease_record.look(self.database, migration.name)
         return lease is not None and lease.held
+
+    def entry(self, migration: str) -> Mapping[str, Any]:
+        """Return what is known of a migration; empty where nothing is. Reads only."""
+        with _bounded():
+            return self.database[MIGRATIONS].find_one({"_id": migration}) or {}
 
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
@@ -114,13 +121,14 @@ class Ledger:
         budget: int,
         sessions: Sequence[Mapping[str, Any]] = (),
         about: Mapping[str, Any] | None = None,
+        entered: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> None:
         """Record that ``run`` began, in which ``sessions``, under the lease's ``generation``.
 
-        ``about`` is kept with the run. ``quiet``: the migration's own status stays. Raises `SupersededError`
-        where its entry is of a later generation. Doing it twice does no harm, but for an attempt that may
-        count twice.
+        ``about`` is kept with the run, ``entered`` in the migration's entry. ``quiet``: the migration's own
+        status stays. Raises `SupersededError` where its entry is of a later generation. Doing it twice does
+        no harm, but for an attempt that may count twice.
         """
         now = datetime.now(UTC)
         who = {"host": holder.host, "pod": holder.pod, "pid": holder.pid, "token": holder.token}
@@ -129,7 +137,7 @@ class Ledger:
         kept |= about or {}
         with _bounded():
             if not quiet:
-                entry = began | {"description": migration.description, "run": run}
+                entry = began | {"description": migration.description, "run": run} | dict(entered or {})
                 self._enter(migration, generation, {"$set": entry, "$inc": {"attempts": 1}})
             self._bury(migration, run, generation)
             fresh = {"$set": began | kept | who | {"generation": generation}}
@@ -194,17 +202,20 @@ class Ledger:
         facts: Mapping[str, Any],
         *,
         generation: int,
+        stands: str | None = None,
         quiet: bool = False,
     ) -> None:
-        """Record how a run ended. ``status`` is applied, stopped, cancelled or failed.
+        """Record how a run ended. ``status`` is applied, rolled back, stopped, cancelled or failed.
 
+        ``stands`` is how the migration stands then, where that is not the same.
         Raises `SupersededError` where the entry is of a later generation: then it stays as it is.
         """
         ended = {"status": status, "ended": datetime.now(UTC)}
         with _bounded():
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
-                self._enter(migration, generation, {"$set": ended | {"run": run}})
+                entry = ended | {"run": run, "status": stands or status}
+                self._enter(migration, generation, {"$set": entry})
 
     def _enter(self, migration: Migration, generation: int, update: Mapping[str, Any]) -> None:
         """Change a migration's entry, or make it, unless it is of a later generation than ours.

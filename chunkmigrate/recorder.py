@@ -13,15 +13,17 @@ import pymongo
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import server
-from chunkmigrate.errors import ServerError, SupersededError
-from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate import clearing, server
+from chunkmigrate.direction import UP
+from chunkmigrate.errors import HalfRolledBackError, ServerError, SupersededError
+from chunkmigrate.ledger import APPLIED, PENDING, Ledger
 from chunkmigrate.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chunkmigrate.consumers import Note
+    from chunkmigrate.direction import Direction
     from chunkmigrate.holder import Holder
     from chunkmigrate.lease import Lease
     from chunkmigrate.migration import Migration
@@ -48,18 +50,29 @@ class Recorder:
         ledger: Ledger,
         migration: Migration,
         lease: Lease,
+        direction: Direction = UP,
         *,
         quiet: bool,
         stopped: Callable[[], bool],
         note: Note,
     ) -> None:
         self._ledger, self._migration, self._lease = ledger, migration, lease
+        self._direction = direction
         self._quiet, self._retry, self._note = quiet, Retry(stopped=stopped), note
         self.run = ObjectId()
 
     def is_done(self) -> bool:
-        """Whether another run has applied the migration; never where the run is about something else."""
-        return not self._quiet and self._retry(lambda: self._ledger.is_applied(self._migration))
+        """Whether another run has done what this one is for; never where it is about something else.
+
+        Raises `HalfRolledBackError` where the migration must not be applied before that has come to its end.
+        """
+        entry = self._retry(lambda: self._ledger.entry(self._migration.name))
+        status: str = entry.get("status", PENDING)
+        if self._direction.is_down:
+            return status == PENDING
+        if entry.get("direction") == "down" and status != PENDING:
+            raise HalfRolledBackError(self._migration.name)
+        return not self._quiet and status == APPLIED
 
     def superseded(self) -> SupersededError | None:
         """Return what a failure really is where the lease is gone: its new holder has ended what was open."""
@@ -83,6 +96,9 @@ class Recorder:
         """
         self._lease.check(now=True)
         generation = self._lease.generation
+        if not self._direction.is_down:  # of a rollback that was complete something may be left
+            self._retry(lambda: clearing.of_rollback(self._ledger.database, self._migration.name, generation))
+        going = {"direction": self._direction.word}
         self._retry(
             lambda: self._ledger.begin(
                 self._migration,
@@ -91,7 +107,8 @@ class Recorder:
                 generation=generation,
                 budget=budget,
                 sessions=sessions,
-                about=about,
+                about=going | dict(about or {}),
+                entered=going | {"way": self._direction.way},
                 quiet=self._quiet,
             )
         )
@@ -132,10 +149,23 @@ class Recorder:
             self._note("warning", "How the run ended could not be recorded: the database does not answer.")
 
     def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
-        generation = self._lease.generation
+        generation, direction = self._lease.generation, self._direction
+        back = direction.is_down and status == APPLIED and not quiet
 
         def end() -> None:
-            self._ledger.end(self._migration, self.run, status, facts, generation=generation, quiet=quiet)
+            if back:
+                clearing.of_upgrade(self._ledger.database, self._migration.name, generation)
+            self._ledger.end(
+                self._migration,
+                self.run,
+                direction.called(status),
+                facts,
+                generation=generation,
+                stands=direction.stands(status),
+                quiet=quiet,
+            )
+            if back:
+                clearing.of_rollback(self._ledger.database, self._migration.name, generation)
 
         if status == APPLIED:  # worth the time of an election
             self._retry(end)

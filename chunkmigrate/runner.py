@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server
 from chunkmigrate.consumers import silent
+from chunkmigrate.direction import UP
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
 from chunkmigrate.lease import Lease
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.consumers import Note
+    from chunkmigrate.direction import Direction
     from chunkmigrate.lease_record import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
@@ -53,7 +55,7 @@ class Run:
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
     ``note`` is told whenever there is something an operator should know. ``only_quarantined``: nothing but
-    the documents in quarantine.
+    the documents in quarantine. ``direction``: whether ``migration`` is one to be applied or rolled back.
     """
 
     def __init__(
@@ -69,20 +71,21 @@ class Run:
         stopped: Callable[[], bool] = lambda: False,
         note: Note = silent,
         only_quarantined: bool = False,
+        direction: Direction = UP,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
         self._writers, self._wait, self._max_rate, self._most = writers, wait, max_rate, most
         self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
-        self._note = self._times.note
+        self._note = told = self._times.note
         ledger, self._holder = Ledger(database), this_process()
         fence = partial(checkpoint.fence, database, migration.name)
         self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=ledger.disarm)
         self._recorder = Recorder(
-            ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
+            ledger, migration, self._lease, direction, quiet=only_quarantined, stopped=stopped, note=told
         )
-        self._began, self._done = time.monotonic(), Counts()
+        self._began, self._done, self._direction = time.monotonic(), Counts(), direction
         self._step: Step | None = None
         self._readmission: Readmission | None = None
         self._position: str | None = None
@@ -209,9 +212,8 @@ class Run:
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
-        name = self.migration.name
         self._recorder.pause()
-        said = f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {name}`."
+        said = f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {self.migration.name}`."
         self._note("paused", said, signal=OPERATOR)
         self._lease.release()
         trim()
@@ -234,13 +236,13 @@ class Run:
         return done
 
     def _acquire(self) -> Former | None:
-        return self._lease.acquire(
-            wait=self._wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
-        )
+        said = partial(self._note, "waiting")
+        return self._lease.acquire(wait=self._wait, stopped=self._stopped, said=said)
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
         return Context(
-            migration=self.migration.name,
+            migration=self._direction.key(self.migration.name),
+            direction=self._direction,
             database=self._database,
             lease=self._lease,
             sensor=self._sensor,
@@ -282,17 +284,17 @@ class Run:
             raise
 
     def _outcome(self, status: str, reason: str) -> Outcome:
-        budget = self._sensor.budget
         return Outcome(
             migration=self.migration.name,
-            status=status,
+            status=self._direction.called(status),
             counts=self._counts(),
             peak=self._sensor.peak(),
             start=self._sensor.rss_start,
-            budget=budget.size,
-            budget_source=budget.source,
+            budget=self._sensor.budget.size,
+            budget_source=self._sensor.budget.source,
             seconds=time.monotonic() - self._began,
             position=self._step.position if self._step else self._position,
             reason=reason,
             stay=self._readmission.stay if self._readmission else None,
+            direction=self._direction.word,
         )

@@ -18,7 +18,7 @@ from chunkmigrate import settings as settings_
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.holder import Liveness, liveness, this_process
-from chunkmigrate.ledger import APPLIED, Ledger
+from chunkmigrate.ledger import APPLIED, PENDING, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
@@ -115,7 +115,8 @@ def standing(row: dict[str, Any]) -> str:
     """Return how a migration stands as a line."""
     read = f"  {row['read']:,} documents read" if row["read"] else ""
     changed = "  (file changed since)" if row["changed"] else ""
-    return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}".rstrip()
+    back = "  (half rolled back)" if row["direction"] == "down" and row["status"] != PENDING else ""
+    return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}{back}".rstrip()
 
 
 def json_of(row: dict[str, Any]) -> str:

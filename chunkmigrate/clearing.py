@@ -1,0 +1,37 @@
+"""Clearing: what a migration has left in the database beside its documents goes once it is rolled back.
+
+In this order: what the upgrade has left, then the entry becomes pending, then what the rollback has left. So
+whoever is killed in between does the rest again, and neither direction ever finds the other's work done. Only
+what an older generation has left is removed: a run that was overtaken takes nothing from its successor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+
+from chunkmigrate import checkpoint, quarantine, server, undo
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+
+def of_upgrade(database: Database[Any], migration: str, generation: int) -> None:
+    """Remove the checkpoints of a migration, what is kept to undo it, and its documents in quarantine."""
+    undo.unmark(database, migration)
+    # Of a rollback through undo nothing is left here but what could not even be read.
+    database[undo.COLLECTION].delete_many(undo.records_of(migration))
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        database[quarantine.COLLECTION].delete_many({"migration": migration})
+    _forget(database, migration, generation)
+
+
+def of_rollback(database: Database[Any], migration: str, generation: int) -> None:
+    """Remove the checkpoints of a rollback."""
+    _forget(database, checkpoint.down(migration), generation)
+
+
+def _forget(database: Database[Any], key: str, generation: int) -> None:
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        database[checkpoint.COLLECTION].delete_many({"migration": key, "fence": {"$lte": generation}})
