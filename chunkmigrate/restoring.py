@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import bson
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne
@@ -21,6 +22,7 @@ from chunkmigrate.backfill import Backfill
 from chunkmigrate.chunks import Chunk, Group
 from chunkmigrate.earlier import EditedError
 from chunkmigrate.images import Images, slices
+from chunkmigrate.raw import Key
 from chunkmigrate.scan import RAW, Scan
 from chunkmigrate.sending import send
 from chunkmigrate.touched import identity
@@ -34,10 +36,17 @@ if TYPE_CHECKING:
 
     from chunkmigrate.earlier import Earlier
     from chunkmigrate.images import Room
-    from chunkmigrate.raw import Key
 
 # An index on _id alone: pages then begin at a migration's first record, whatever lies before it.
 _INDEX = "_id_"
+
+_DOCUMENT = 0x03
+
+# How large a record is, and whether the whole document it is about is to be looked at.
+_MEASURED = {
+    "size": {"$bsonSize": "$$ROOT"},
+    "whole": {"$or": ["$whole", {"$ne": [{"$type": "$order"}, "null"]}]},
+}
 
 
 def backfill_of(database: Database[Any], migration: str) -> Backfill:
@@ -106,16 +115,22 @@ class _Back:
         return left
 
     def _measured(self, group: Group) -> list[_One]:
-        """Return the records that are there, and how much is to be looked at for each."""
-        owners = {identity(raw.key_of(_filter(encoded))): owner for encoded, owner in group.each()}
-        asked = [raw.key_of(_filter(encoded)) for encoded, _ in group.each()]
-        found = [*self.images.sizes(self.kept_in, raw.one_of(asked), None)]
-        sizes = self._sizes([undo.target_of(record.value) for record, _ in found])
+        """Return the records that are there, and how much is to be looked at for each.
+
+        Where fields are put back in their place no more of the document is looked at than they are.
+        """
+        owners = {raw.key_of(_filter(encoded)).value: owner for encoded, owner in group.each()}
+        asked = raw.one_of(Key(_DOCUMENT, id_) for id_ in owners)
+        found = [*self.images.found(self.kept_in, asked, _MEASURED)]
+        targets = [undo.target_of(undo.id_of(record)) for record in found]
+        facts = [bson.decode(record, RAW) for record in found]
+        whole = [target for target, fact in zip(targets, facts, strict=True) if fact["whole"]]
+        sizes = self._sizes(whole)
         measured = []
-        for record, size in found:
-            namespace, document = undo.target_of(record.value)
-            there = sizes.get((namespace, identity(document)), 0)
-            measured.append(_One(owners[identity(record)], record, namespace, document, size + there))
+        for (namespace, document), fact, record in zip(targets, facts, found, strict=True):
+            there = sizes.get((namespace, identity(document)), 0) if fact["whole"] else fact["size"]
+            key = raw.key_of(record)
+            measured.append(_One(owners[key.value], key, namespace, document, fact["size"] + there))
         return measured
 
     def _sizes(self, targets: Sequence[tuple[str, Key]]) -> dict[tuple[str, object], int]:
@@ -129,7 +144,7 @@ class _Back:
     def _part(self, part: Sequence[_One], chunk: Chunk) -> int:
         """Restore a few documents, in one command for each collection; return how many were left."""
         ids = raw.one_of(one.record for one in part)
-        records = {identity(raw.key_of(r)): r for r in self.images.found(self.kept_in, ids, None)}
+        records = {undo.id_of(r): r for r in self.images.found(self.kept_in, ids, None)}
         left = Group(self.kept_in, "insert")
         for namespace in dict.fromkeys(one.namespace for one in part):
             here = [one for one in part if one.namespace == namespace]
@@ -139,9 +154,9 @@ class _Back:
         return len(left.owners)
 
     def _restore(
-        self, namespace: str, here: Sequence[_One], records: Mapping[object, bytes], left: Group
+        self, namespace: str, here: Sequence[_One], records: Mapping[bytes, bytes], left: Group
     ) -> None:
-        earlier = [undo.earlier_of(records[identity(one.record)]) for one in here]
+        earlier = [undo.earlier_of(records[one.record.value]) for one in here]
         now = self.images.read(namespace, [one.document for one in here], _fields(earlier))
         statements = Group(namespace, "update")
         removals = Group(namespace, "delete")
@@ -152,7 +167,7 @@ class _Back:
             except EditedError:
                 edited = True
             if edited:
-                left.statements += undo.left(records[identity(one.record)], self.restoring.run)
+                left.statements += undo.left(records[one.record.value], self.restoring.run)
                 left.owners.append(one.owner)
         named = _named(here)
         for group in (removals, statements):

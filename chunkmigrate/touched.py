@@ -6,10 +6,12 @@ then asked for a filter. Pure: nobody is asked here.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from chunkmigrate import raw
 from chunkmigrate.raw import Key
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DOCUMENT, _ARRAY, _UNDEFINED, _REGEX = 0x03, 0x04, 0x06, 0x0B
+_DOUBLE = struct.Struct("<d").unpack
+
 # As a filter these ask for something else than an _id equal to them.
 _NO_EQUALITY = (_ARRAY, _UNDEFINED, _REGEX)
 
@@ -88,10 +92,13 @@ def identity(key: Key) -> object:
 
 def _identity(kind: int, value: bytes) -> object:
     match kind:
-        case 0x01 | 0x10 | 0x12 | 0x13:
-            number = Key(kind, value).document("n")["n"]
-            number = number.to_decimal() if kind == 0x13 else number
-            return "number", str(number).lower().strip("-") if number != number else number  # noqa: PLR0124
+        case 0x10 | 0x12:
+            return "number", int.from_bytes(value, "little", signed=True)
+        case 0x01:
+            return "number", "nan" if isnan(number := _DOUBLE(value)[0]) else number
+        case 0x13:
+            decimal = Decimal128.from_bid(value).to_decimal()
+            return "number", "nan" if decimal.is_nan() else decimal
         case 0x02 | 0x0E:
             return "text", value
         case 0x03 | 0x04:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.acceptance.conftest import last_line
+from tests.faults.kinds import KINDS
+from tests.faults.undoing import there_and_back
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from tests.acceptance.conftest import CommandLine
+
+KILLS_EACH = 3
 
 FIRST, SECOND, THIRD = (
     f"2026010100000{number}_{name}" for number, name in enumerate(("cents", "seen", "index"))
@@ -101,7 +108,7 @@ def test_one_after_the_other(cli: CommandLine, db: Database[Any]) -> None:
 
 
 def test_edited_is_told(cli: CommandLine, db: Database[Any]) -> None:
-    """A document that somebody edited since is named and stays; what was kept of it is there until dropped."""
+    """A document that somebody edited since is named and stays; what was kept of it stays until dropped."""
     prepare(cli, db)
     db.c.update_one({"_id": 7}, {"$set": {"cents": "mine"}})
     assert cli("rollback", SECOND).returncode == 0
@@ -133,3 +140,13 @@ def test_dropped(cli: CommandLine, db: Database[Any]) -> None:
     assert refused.returncode == 2
     assert f"{FIRST} cannot be rolled back" in refused.stderr
     assert db.c.count_documents({"cents": {"$exists": True}}) == 1_500
+
+
+@pytest.mark.parametrize("name", ["several", "delete"])
+def test_killed_on_both_ways(cli: CommandLine, db: Database[Any], name: str) -> None:
+    """Killed with SIGKILL at random moments on both ways, while others edit, every document is as it was,
+    byte for byte, with their edits.
+    """
+    [kind] = (kind for kind in KINDS if kind.name == name)
+
+    there_and_back(cli, db, kind, random.Random(name), kills=KILLS_EACH, documents=6_000)

@@ -254,7 +254,7 @@ def test_edited_between_steps(opened: Database[Any]) -> None:
 def test_interrupted_anywhere(opened: Database[Any]) -> None:
     """Stopped again and again on both ways, a migration is undone byte for byte; a half-done one, too."""
     given(opened)
-    opened.c.insert_many({"_id": n, "a": n} for n in range(20, 2_000))
+    opened.c.insert_many({"_id": n, "a": n} for n in range(20, 600))
     before = stored(opened)
     chance = random.Random(3)
 
@@ -266,7 +266,7 @@ def test_interrupted_anywhere(opened: Database[Any]) -> None:
         ]
 
     def stopping() -> Callable[[], bool]:
-        left = iter(range(chance.randrange(20, 1_200)))
+        left = iter(range(chance.randrange(20, 500)))
         return lambda: next(left, None) is None
 
     for _ in range(3):
