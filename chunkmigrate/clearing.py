@@ -14,13 +14,20 @@ import pymongo
 from chunkmigrate import checkpoint, quarantine, server, undo
 
 if TYPE_CHECKING:
+    from bson import ObjectId
     from pymongo.database import Database
 
 
-def of_upgrade(database: Database[Any], migration: str, generation: int) -> None:
-    """Remove the checkpoints of a migration, what is kept to undo it, and its documents in quarantine."""
+def of_upgrade(
+    database: Database[Any], migration: str, generation: int, *, left_by: ObjectId | None = None
+) -> None:
+    """Remove the checkpoints of a migration, what is kept to undo it, and its documents in quarantine.
+
+    What a rollback through undo, ``left_by`` which run, could not even look at is kept as what it has left.
+    """
     undo.unmark(database, migration)
-    # Of a rollback through undo nothing is left here but what could not even be read.
+    if left_by:
+        undo.leave(database, migration, left_by)
     database[undo.COLLECTION].delete_many(undo.records_of(migration))
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         database[quarantine.COLLECTION].delete_many({"migration": migration})

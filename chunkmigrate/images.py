@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import raw, sizing
 from chunkmigrate.errors import DoesNotFitError
+from chunkmigrate.memory import trim
 from chunkmigrate.scan import RAW
 from chunkmigrate.touched import identity
 from chunkmigrate.units import format_bytes, quantity
@@ -61,6 +62,9 @@ class Room:
     def for_one(self, size: int, document_id: Any) -> AbstractContextManager[object]:
         """Wait for the turn of a document of ``size`` bytes; `DoesNotFitError` where there is no room."""
         reading = self.read()
+        if not sizing.fits(reading.used + COPIES * size, reading.budget):
+            trim()
+            reading = self.read()
         if sizing.fits(reading.used + COPIES * size, reading.budget):
             return self.alone
         needs = quantity(int((reading.used + COPIES * size) / sizing.STOP) + 1)

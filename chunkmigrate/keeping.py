@@ -174,10 +174,11 @@ class _Sent:
 
     def _known(self, keys: Collection[Key]) -> dict[object, int]:
         """Return the bytes of what is kept already of documents, where anything is."""
-        if not keys:
-            return {}
-        found = self.images.sizes(self._undo, self._ids(keys), None)
-        return {_about(id_): size for id_, size in found}
+        return {
+            _about(id_): size
+            for part in slices(keys, lambda key: len(key.value), self._most)
+            for id_, size in self.images.sizes(self._undo, self._ids(part), None)
+        }
 
     def _records(self, keys: Mapping[object, Key], known: Mapping[object, int]) -> dict[object, Earlier]:
         """Return what is kept already of documents."""

@@ -151,10 +151,12 @@ class Recorder:
     def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
         generation, direction = self._lease.generation, self._direction
         back = direction.is_down and status == APPLIED and not quiet
+        left_by = self.run if direction.way == "undo" else None
 
         def end() -> None:
+            database, name = self._ledger.database, self._migration.name
             if back:
-                clearing.of_upgrade(self._ledger.database, self._migration.name, generation)
+                clearing.of_upgrade(database, name, generation, left_by=left_by)
             self._ledger.end(
                 self._migration,
                 self.run,
@@ -165,7 +167,7 @@ class Recorder:
                 quiet=quiet,
             )
             if back:
-                clearing.of_rollback(self._ledger.database, self._migration.name, generation)
+                clearing.of_rollback(database, name, generation)
 
         if status == APPLIED:  # worth the time of an election
             self._retry(end)

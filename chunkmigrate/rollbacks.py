@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import options, saying
+from chunkmigrate import control, options, saying
 from chunkmigrate import settings as settings_
 from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.direction import UNDO
 from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
-from chunkmigrate.ledger import Ledger
+from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
@@ -124,7 +124,10 @@ def _each(
         if runs.stop.asked:
             message = f"Stopped as asked before {migration.name} was rolled back; run again to go on."
             raise StoppedError(message)
-        direction, back = way_back(migration, runs.database, ledger.entry(migration.name))
+        entry = ledger.entry(migration.name)
+        direction, back = way_back(migration, runs.database, entry)
+        if entry.get("status") == CANCELLED and entry.get("direction") != "down":
+            control.clear(runs.database, migration.name)  # what was cancelled is the run, not its way back
         outcome = runs.run(back, direction=direction)
         if direction is UNDO and outcome.counts.skipped:
             _say(_edited(runs.database, migration.name, outcome))

@@ -170,6 +170,15 @@ def space(database: Database[Any]) -> Iterator[dict[str, Any]]:
         yield {"migration": row["_id"]} | {name: row[name] for name in ("documents", "left", "bytes")}
 
 
+def leave(database: Database[Any], migration: str, run: Any) -> None:
+    """Give the records of a migration that a rollback has not used the name of those it has left."""
+    found = database[COLLECTION].with_options(RAW)
+    for record in found.find(records_of(migration)):
+        moved = RawBSONDocument(left(bytes(record.raw), run))
+        found.replace_one({"_id": moved["_id"]}, moved, upsert=True)
+        found.delete_one({"_id": record["_id"]})
+
+
 def drop(database: Database[Any], migration: str) -> int:
     """Remove all that is kept of a migration; return how many records there were.
 

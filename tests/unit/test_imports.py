@@ -164,7 +164,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.saying", {"cli", "rollbacks"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor"}),
         ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
-        ("chunkmigrate.control", {"jobs_live", "lastruns", "verbs"}),
+        ("chunkmigrate.control", {"jobs_live", "lastruns", "rollbacks", "verbs"}),
         ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
         (
             "chunkmigrate.raw",
