@@ -25,10 +25,10 @@ def of_upgrade(
 
     What a rollback through undo, ``left_by`` which run, could not even look at is kept as what it has left.
     """
-    undo.unmark(database, migration)
+    undo.unmark(database, migration, until=generation)
     if left_by:
-        undo.leave(database, migration, left_by)
-    database[undo.COLLECTION].delete_many(undo.records_of(migration))
+        undo.leave(database, migration, left_by, generation)
+    database[undo.COLLECTION].delete_many(undo.records_of(migration, generation))
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         database[quarantine.COLLECTION].delete_many({"migration": migration})
     _forget(database, migration, generation)

@@ -45,14 +45,14 @@ OURS = "chunkmigrate_"
 class Keeping:
     """Sends the writes of chunks, and keeps what they change. Call it with a chunk and a session.
 
-    ``database`` is the one that is migrated, ``run`` the one that writes, ``room`` what one writer may look
-    at.
+    ``database`` is the one that is migrated, ``generation`` that of the lease, ``room`` what one writer may
+    look at.
     """
 
     client: MongoClient[Any]
     database: str
     migration: str
-    run: Any
+    generation: int
     room: Room
 
     def __call__(self, chunk: Chunk, session: ClientSession | None, *, again: bool = False) -> None:
@@ -235,9 +235,9 @@ class _Changes:
         if earlier is None:
             self._put("delete", undo.removed(id_), owner)
         elif known:
-            self._put("update", undo.replaced(id_, earlier, self._keeping.run), owner)
+            self._put("update", undo.replaced(id_, earlier, self._keeping.generation), owner)
         else:
-            self._put("insert", undo.stored(id_, earlier, self._keeping.run), owner)
+            self._put("insert", undo.stored(id_, earlier, self._keeping.generation), owner)
 
     def _put(self, kind: str, statement: bytes, owner: int) -> None:
         if len(statement) > MAX_DOCUMENT_BYTES:

@@ -47,14 +47,14 @@ def target_of(record: bytes) -> tuple[str, Key]:
     return record[first + 4 : last - 1].decode(), Key(kind, record[start:end])
 
 
-def stored(id_: bytes, earlier: Earlier, run: Any) -> bytes:
+def stored(id_: bytes, earlier: Earlier, generation: int) -> bytes:
     """Return a record as it is stored: bytes as they are, which no server reads or changes."""
-    return raw.enclosed(b"\x03_id\0" + id_ + _elements(earlier, run))
+    return raw.enclosed(b"\x03_id\0" + id_ + _elements(earlier, generation))
 
 
-def replaced(id_: bytes, earlier: Earlier, run: Any) -> bytes:
+def replaced(id_: bytes, earlier: Earlier, generation: int) -> bytes:
     """Return the statement of an ``update`` command that makes a record say something else."""
-    change = raw.enclosed(_elements(earlier, run))
+    change = raw.enclosed(_elements(earlier, generation))
     return raw.enclosed(b"\x03q\0" + raw.enclosed(b"\x03_id\0" + id_) + b"\x03u\0" + change)
 
 
@@ -89,10 +89,13 @@ def earlier_of(record: bytes) -> Earlier:
     return Earlier(**{name: document[name] for name in _STORED})
 
 
-def records_of(migration: str) -> dict[str, Any]:
-    """Return the filter of a migration's records, which lie together in the order of their ``_id``."""
+def records_of(migration: str, until: int | None = None) -> dict[str, Any]:
+    """Return the filter of a migration's records, which lie together in the order of their ``_id``.
+
+    Those of later generations of its lease than ``until`` are left out.
+    """
     first = {"migration": migration}
-    return {"_id": {"$gt": first, "$lt": first | {"namespace": MaxKey()}}}
+    return {"_id": {"$gt": first, "$lt": first | {"namespace": MaxKey()}}} | _until(until)
 
 
 def left_of(migration: str) -> dict[str, Any]:
@@ -101,20 +104,26 @@ def left_of(migration: str) -> dict[str, Any]:
     return {"_id": {"$gt": first, "$lt": first | {"run": MaxKey()}}}
 
 
-def mark(database: Database[Any], migration: str, step: int) -> None:
+def mark(database: Database[Any], migration: str, step: int, generation: int) -> None:
     """Put on record that a step keeps all it changes."""
     id_ = {"_id": {"kept": migration, "step": step}}
+    said = {"generation": generation, "at": datetime.now(UTC)}
     with _bounded():
-        database[COLLECTION].update_one(id_, {"$set": {"at": datetime.now(UTC)}}, upsert=True)
+        database[COLLECTION].update_one(id_, {"$set": said}, upsert=True)
 
 
-def unmark(database: Database[Any], migration: str, step: int | None = None) -> None:
-    """Put on record that a step, or none of a migration, keeps all it changes."""
+def unmark(
+    database: Database[Any], migration: str, step: int | None = None, until: int | None = None
+) -> None:
+    """Put on record that a step, or none of a migration, keeps all it changes.
+
+    What later generations of its lease than ``until`` have put there stays.
+    """
     one = {"_id": {"kept": migration, "step": step}}
     first = {"kept": migration}
     every = {"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}}
     with _bounded():
-        database[COLLECTION].delete_many(every if step is None else one)
+        database[COLLECTION].delete_many((every if step is None else one) | _until(until))
 
 
 def marked(database: Database[Any], migration: str) -> set[int]:
@@ -170,10 +179,10 @@ def space(database: Database[Any]) -> Iterator[dict[str, Any]]:
         yield {"migration": row["_id"]} | {name: row[name] for name in ("documents", "left", "bytes")}
 
 
-def leave(database: Database[Any], migration: str, run: Any) -> None:
+def leave(database: Database[Any], migration: str, run: Any, until: int) -> None:
     """Give the records of a migration that a rollback has not used the name of those it has left."""
     found = database[COLLECTION].with_options(RAW)
-    for record in found.find(records_of(migration)):
+    for record in found.find(records_of(migration, until)):
         moved = RawBSONDocument(left(bytes(record.raw), run))
         found.replace_one({"_id": moved["_id"]}, moved, upsert=True)
         found.delete_one({"_id": record["_id"]})
@@ -189,10 +198,14 @@ def drop(database: Database[Any], migration: str) -> int:
     return sum(found.delete_many(chosen(migration)).deleted_count for chosen in (records_of, left_of))
 
 
-def _elements(earlier: Earlier, run: Any) -> bytes:
+def _elements(earlier: Earlier, generation: int) -> bytes:
     said = {name: getattr(earlier, name) for name in _STORED}
     binary = {name: Binary(value) if isinstance(value, bytes) else value for name, value in said.items()}
-    return bson.encode(binary | {"run": run, "at": datetime.now(UTC)})[4:-1]
+    return bson.encode(binary | {"generation": generation, "at": datetime.now(UTC)})[4:-1]
+
+
+def _until(generation: int | None) -> dict[str, Any]:
+    return {} if generation is None else {"generation": {"$lte": generation}}
 
 
 def _bounded() -> Any:

@@ -54,7 +54,7 @@ def settle(context: Context, step: int, backfill: Backfill, claimed: Checkpoint)
             "was not kept. Take undo=True out to finish it; it cannot be undone."
         )
         raise UsageError(message)
-    undo.mark(context.database, context.migration, step)
+    undo.mark(context.database, context.migration, step, context.lease.generation)
 
 
 def sender(context: Context, backfill: Backfill) -> Sender | None:
@@ -68,7 +68,7 @@ def sender(context: Context, backfill: Backfill) -> Sender | None:
         client=client,
         database=context.database.name,
         migration=context.migration,
-        run=context.run,
+        generation=context.lease.generation,
         room=_room(context),
     )
 

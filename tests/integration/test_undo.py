@@ -12,13 +12,14 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.collation import Collation
 
-from chunkmigrate import Backfill, scan, server, undo
+from chunkmigrate import Backfill, clearing, scan, server, undo
+from chunkmigrate.direction import DOWNGRADE
 from chunkmigrate.errors import HalfRolledBackError, TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
 from chunkmigrate.scan import RAW
 from tests.integration.random_updates import Maker
 from tests.integration.test_scan import MIXED_IDS
-from tests.integration.undone import MIB, applied, stored, undone
+from tests.integration.undone import MIB, applied, migration_of, stored, undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.backfill import Write
+    from chunkmigrate.outcome import Outcome
 
 SEEDS = range(6)
 
@@ -360,3 +362,65 @@ def test_standalone(standalone_uri: str) -> None:
         with pytest.raises(UsageError, match="undo=True needs transactions"):
             applied(db, lambda db: Backfill(scan(db.c), WRITES["$push"], undo=True))
         client.drop_database(db.name)
+
+
+def test_quarantine_retried(opened: Database[Any]) -> None:
+    """A document that leaves quarantine is kept as any other; those that stay in it are forgotten when the
+    migration is rolled back, for it begins anew.
+    """
+    given(opened)
+    before = stored(opened)
+
+    def upgrade(*poison: int) -> Callable[[Database[Any]], Backfill]:
+        def change(document: Any) -> UpdateOne:
+            if document["_id"] in poison:
+                raise ValueError(document["_id"])
+            return UpdateOne({"_id": document["_id"]}, {"$unset": {"a": ""}})
+
+        return lambda db: Backfill(scan(db.c), change, undo=True, on_error="quarantine")
+
+    assert applied(opened, upgrade(3, 4)).counts.quarantined == 2
+    applied(opened, upgrade(4), only_quarantined=True)
+    assert opened.c.count_documents({"a": {"$exists": True}}) == 1
+    undone(opened)
+
+    assert stored(opened) == before
+    assert opened.chunkmigrate_quarantine.count_documents({}) == 0
+
+
+def test_downgrade(opened: Database[Any]) -> None:
+    """A downgrade that is stopped goes on where it stood, does nothing twice, and has counts of its own."""
+    opened.c.insert_many({"_id": n} for n in range(3_000))
+    applied(opened, lambda db: Backfill(scan(db.c), of_each(one({"$inc": {"n": 1}}))))
+
+    def back(stop_after: int) -> Outcome:
+        calls = iter(range(stop_after))
+        down = of_each(one({"$inc": {"n": -1}}))
+        stopped: Callable[[], bool] = lambda: next(calls, None) is None  # noqa: E731
+        return applied(opened, lambda db: Backfill(scan(db.c), down), direction=DOWNGRADE, stopped=stopped)
+
+    outcome = back(500)
+    assert outcome.status == STOPPED
+    assert 0 < opened.c.count_documents({"n": 0}) == outcome.counts.read < 3_000
+    [row] = Ledger(opened).standing([migration_of(lambda _: None)])
+    assert (row["read"], row["direction"], row["status"]) == (3_000, "down", STOPPED)
+    outcome = back(10**6)
+
+    assert outcome.status == ROLLED_BACK
+    assert outcome.counts.read < 3_000
+    assert opened.c.count_documents({"n": 0}) == 3_000
+    assert Ledger(opened).entry("m")["status"] == PENDING
+
+
+def test_overtaken(opened: Database[Any]) -> None:
+    """What a rollback removes at its end is not what a later run has made."""
+    given(opened)
+
+    def upgrade(db: Database[Any]) -> Backfill:
+        return Backfill(scan(db.c), WRITES["$push"], undo=True)
+
+    applied(opened, upgrade)
+    clearing.of_upgrade(opened, "m", generation=0)
+
+    assert opened.chunkmigrate_checkpoints.count_documents({"migration": "m"}) == 2
+    assert opened[undo.COLLECTION].count_documents({}) == 21

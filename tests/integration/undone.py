@@ -35,11 +35,15 @@ def applied(
     **how: Any,
 ) -> Outcome:
     """Apply a migration called m."""
-    migration = Migration(name="m", path=Path("m"), description="", checksum="", upgrade=upgrade)
-    run = Run(migration, db, Sensor(memory=memory), writers=writers, direction=direction, **how)
+    run = Run(migration_of(upgrade), db, Sensor(memory=memory), writers=writers, direction=direction, **how)
     for _ in run:
         pass
     return run.outcome
+
+
+def migration_of(upgrade: Callable[[Database[Any]], Any]) -> Migration:
+    """A migration without a file, called m."""
+    return Migration(name="m", path=Path("m"), description="", checksum="", upgrade=upgrade)
 
 
 def undone(db: Database[Any], **how: Any) -> Outcome:
