@@ -185,7 +185,7 @@ class _Back:
             if back is None and now is not None:
                 removals.statements += raw.enclosed(which + b"\x10limit\0\x01\0\0\0")
                 removals.owners.append(one.owner)
-            statement = None if back is None or back == now else _replaced(which, back)
+            statement = None if back is None or back == now else _replaced(which, back, absent=now is None)
         if statement:
             statements.statements += statement
             statements.owners.append(one.owner)
@@ -208,15 +208,16 @@ def _changed(which: bytes, set_: bytes, unset: bytes) -> bytes:
     return raw.enclosed(which + b"\x03u\0" + raw.enclosed(change))
 
 
-def _replaced(which: bytes, document: bytes) -> bytes:
-    """Return the statement that makes a document this one, or inserts it.
+def _replaced(which: bytes, document: bytes, *, absent: bool) -> bytes:
+    """Return the statement that makes a document this one, or inserts it where it is ``absent``.
 
     As a pipeline: what replaces a document otherwise, or is inserted, gets the time where it has an empty
     timestamp.
     """
     literal = raw.enclosed(b"\x03$literal\0" + document)
-    stage = raw.enclosed(b"\x03$replaceWith\0" + literal)
-    return raw.enclosed(which + b"\x04u\0" + raw.enclosed(b"\x030\0" + stage) + b"\x08upsert\0\x01")
+    pipeline = raw.enclosed(b"\x030\0" + raw.enclosed(b"\x03$replaceWith\0" + literal))
+    upsert = b"\x08upsert\0\x01" if absent else b""
+    return raw.enclosed(which + b"\x04u\0" + pipeline + upsert)
 
 
 def _filter(statement: bytes) -> bytes:

@@ -150,3 +150,18 @@ def test_killed_on_both_ways(cli: CommandLine, db: Database[Any], name: str) -> 
     [kind] = (kind for kind in KINDS if kind.name == name)
 
     there_and_back(cli, db, kind, random.Random(name), kills=KILLS_EACH, documents=6_000)
+
+
+def test_half_rolled_back(cli: CommandLine, db: Database[Any]) -> None:
+    """While a rollback is half done the status says so, a run is refused, and the rollback is finished."""
+    prepare(cli, db)
+    half = {"status": "stopped", "direction": "down", "way": "downgrade"}
+    db.chunkmigrate_migrations.update_one({"_id": SECOND}, {"$set": half})
+
+    refused = cli("run", SECOND)
+
+    assert refused.returncode == 2
+    assert f"chunkmigrate rollback {SECOND}" in refused.stderr
+    assert "(half rolled back)" in cli("status").stdout
+    assert cli("rollback", SECOND).returncode == 0
+    assert cli("run", SECOND).returncode == 0

@@ -424,3 +424,23 @@ def test_overtaken(opened: Database[Any]) -> None:
 
     assert opened.chunkmigrate_checkpoints.count_documents({"migration": "m"}) == 2
     assert opened[undo.COLLECTION].count_documents({}) == 21
+
+
+def test_other_databases(opened: Database[Any]) -> None:
+    """What is written into another database is undone there; what is kept is where the migration is."""
+    given(opened)
+    other = opened.client[f"{opened.name}_other"]
+    other.c.insert_many({"_id": n, "n": n} for n in range(20))
+    before = stored(opened, other)
+
+    def moved(document: Any) -> list[Write]:
+        there = {"namespace": f"{other.name}.c"}
+        gone = DeleteOne({"_id": document["_id"]})
+        return [gone, UpdateOne({"_id": document["_id"]}, {"$set": {"of": document}}, **there)]
+
+    applied(opened, lambda db: Backfill(scan(db.c), moved, undo=True))
+    assert opened[undo.COLLECTION].count_documents({}) == 41
+    undone(opened)
+
+    assert stored(opened, other) == before
+    opened.client.drop_database(other)
