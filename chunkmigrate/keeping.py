@@ -89,10 +89,14 @@ class _Sent:
                     self._matching(statement)
 
     def _named(self, statements: Sequence[Statement]) -> None:
-        """Send statements whose filters name an ``_id`` each."""
+        """Send statements whose filters name an ``_id`` each.
+
+        Where a document is written more than once, here or before, all of it is looked at: what is kept of it
+        may be about other fields.
+        """
         keys = {identity(key): key for statement in statements if (key := statement.key)}
         known = self._known(keys.values())
-        fields = None if known else _union(statements)
+        fields = None if known or len(keys) < len(statements) else _union(statements)
         sizes = dict[object, int]()
         if statements[0].kind != "insert" or known:
             found = self.images.sizes(self.namespace, raw.one_of(keys.values()), fields)
@@ -154,21 +158,26 @@ class _Sent:
         owners: Mapping[object, int],
         *,
         fields: Collection[bytes] | None,
-        known: Mapping[object, int],
+        known: dict[object, int],
     ) -> None:
-        """Send statements, and keep what they change of the documents ``touched``."""
+        """Send statements, and keep what they change of the documents ``touched``.
+
+        What is ``known`` are the bytes of what is kept of documents: so far, and then from now on.
+        """
         fresh = kind == "insert"
         before = {} if fresh else self.images.read(self.namespace, touched.values(), fields)
         reply = send(self.keeping.client, self.chunk, _group(self.namespace, kind, encoded), self.session)
         upserted = [raw.key_of(one.raw) for one in reply.get("upserted", ())]
         keys = dict(touched) | {identity(key): key for key in upserted}
+        known |= self._known([key for key in upserted if identity(key) not in touched])
         after = self.images.read(self.namespace, keys.values(), fields)
         records = self._records(keys, known)
         changes = _Changes(self.keeping, self.namespace, self.chunk)
         for id_, key in keys.items():
             was, is_ = before.pop(id_, None), after.pop(id_, None)
             if was != is_:
-                changes.add(key, was, is_, records.pop(id_, None), owners.get(id_, encoded[0][1]))
+                owner = owners.get(id_, encoded[0][1])
+                known[id_] = changes.add(key, was, is_, records.pop(id_, None), owner)
         for group in changes.groups:
             send(self.keeping.client, self.chunk, group, self.session)
 
@@ -225,26 +234,26 @@ class _Changes:
 
     def add(
         self, key: Key, before: bytes | None, after: bytes | None, known: Earlier | None, owner: int
-    ) -> None:
-        """Keep what a document was before, together with what is ``known`` of it."""
+    ) -> int:
+        """Keep what a document was before, with what is ``known`` of it; return the bytes that takes."""
         id_ = undo.record_id(self._keeping.migration, self._namespace, key)
         try:
             earlier = known.followed(before, after) if known else kept(before, after)
         except InexactError as error:
             raise _refused(self._chunk, owner, _inexact(self._chunk.owner(owner))) from error
         if earlier is None:
-            self._put("delete", undo.removed(id_), owner)
-        elif known:
-            self._put("update", undo.replaced(id_, earlier, self._keeping.generation), owner)
-        else:
-            self._put("insert", undo.stored(id_, earlier, self._keeping.generation), owner)
+            return self._put("delete", undo.removed(id_), owner)
+        if known:
+            return self._put("update", undo.replaced(id_, earlier, self._keeping.generation), owner)
+        return self._put("insert", undo.stored(id_, earlier, self._keeping.generation), owner)
 
-    def _put(self, kind: str, statement: bytes, owner: int) -> None:
+    def _put(self, kind: str, statement: bytes, owner: int) -> int:
         if len(statement) > MAX_DOCUMENT_BYTES:
             raise _refused(self._chunk, owner, _too_large(self._chunk.owner(owner)))
         group = self._by_kind[kind]
         group.statements += statement
         group.owners.append(owner)
+        return len(statement)
 
 
 def _union(statements: Sequence[Statement]) -> frozenset[bytes] | None:

@@ -354,6 +354,33 @@ def test_large_documents(opened: Database[Any]) -> None:
     assert stored(opened) == before
 
 
+@pytest.mark.parametrize(
+    "writes",
+    [
+        of_each(
+            one({"$unset": {"z": ""}}), lambda id_: UpdateOne({"_id": (id_ + 5) % 12}, {"$set": {"b": 1}})
+        ),
+        of_each(
+            lambda id_: DeleteOne({"_id": id_}),
+            lambda id_: UpdateOne({"key": id_}, {"$setOnInsert": {"_id": id_}}, upsert=True),
+        ),
+        of_each(lambda _: UpdateMany({"a": {"$gte": 3}}, {"$unset": {"z": ""}, "$inc": {"n": 1}})),
+        of_each(one({"$set": {"pad": "short"}}), one({"$set": {"a": "again"}})),
+    ],
+)
+def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any]) -> None:
+    """Documents that are looked at in several turns of one chunk, some of them more than once, are undone."""
+    opened.c.insert_many({"_id": n, "a": n, "pad": bytes(300_000), "z": n} for n in range(12))
+    before = stored(opened)
+
+    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True), memory=128 * MIB)
+    assert stored(opened) != before
+    undone(opened, memory=128 * MIB)
+
+    assert stored(opened) == before
+    assert opened[undo.COLLECTION].count_documents({}) == 0
+
+
 def test_standalone(standalone_uri: str) -> None:
     """A server without transactions is refused: it would have one without the other after a kill."""
     with server.connect(standalone_uri) as client:
