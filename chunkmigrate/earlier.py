@@ -115,11 +115,11 @@ class Earlier:
         return {name: back[name] for name in names} | back
 
 
-def kept(before: bytes | None, after: bytes | None) -> Earlier:
+def kept(before: bytes | None, after: bytes | None, *, partly: bool = False) -> Earlier:
     """Return what is to be kept of a document that was ``before`` and is ``after``; None: it is not there.
 
-    Both are whole, or the same fields of both where none was taken away or moved. Raises `InexactError`
-    where it would not give the document back.
+    Both are whole, or the same fields of both (``partly``) where none was taken away or moved. Raises
+    `InexactError` where it would not give the document back.
     """
     if before is None or after is None:
         return Earlier(whole=True, before=before, after=None if after is None else print_of(after))
@@ -130,7 +130,7 @@ def kept(before: bytes | None, after: bytes | None) -> Earlier:
         after=raw.enclosed(b"".join(_hash_element(name, is_.get(name)) for name in written)),
         order=None if _is_in_place(was, is_, written) else b"\0".join(was),
     )
-    if earlier.restored(after) != before:
+    if earlier.restored(after) != before or (partly and not earlier.in_place):
         raise InexactError
     return earlier
 

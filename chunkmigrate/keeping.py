@@ -172,7 +172,7 @@ class _Sent:
         known |= self._known([key for key in upserted if identity(key) not in touched])
         after = self.images.read(self.namespace, keys.values(), fields)
         records = self._records(keys, known)
-        changes = _Changes(self.keeping, self.namespace, self.chunk)
+        changes = _Changes(self.keeping, self.namespace, self.chunk, partly=fields is not None)
         for id_, key in keys.items():
             was, is_ = before.pop(id_, None), after.pop(id_, None)
             if was != is_:
@@ -220,9 +220,10 @@ class _Sent:
 
 
 class _Changes:
-    """What is to be kept of a few documents, as statements."""
+    """What is to be kept of a few documents, looked at ``partly`` or as a whole, as statements."""
 
-    def __init__(self, keeping: Keeping, namespace: str, chunk: Chunk) -> None:
+    def __init__(self, keeping: Keeping, namespace: str, chunk: Chunk, *, partly: bool) -> None:
+        self._partly = partly
         self._keeping, self._namespace, self._chunk = keeping, namespace, chunk
         kept_in = f"{keeping.database}.{undo.COLLECTION}"
         self._by_kind = {kind: Group(kept_in, kind) for kind in ("insert", "update", "delete")}
@@ -238,7 +239,7 @@ class _Changes:
         """Keep what a document was before, with what is ``known`` of it; return the bytes that takes."""
         id_ = undo.record_id(self._keeping.migration, self._namespace, key)
         try:
-            earlier = known.followed(before, after) if known else kept(before, after)
+            earlier = known.followed(before, after) if known else kept(before, after, partly=self._partly)
         except InexactError as error:
             raise _refused(self._chunk, owner, _inexact(self._chunk.owner(owner))) from error
         if earlier is None:
@@ -295,7 +296,7 @@ def _too_large(document_id: Any) -> TooLargeError:
 
 def _inexact(document_id: Any) -> DocumentError:
     message = (
-        f"What the write for document _id {document_id!r} changes has two fields of one name, and could not "
-        "be given back byte for byte. Nothing of its chunk was written."
+        f"What the write for document _id {document_id!r} changes could not be given back byte for byte: two "
+        "fields have one name. Nothing of its chunk was written."
     )
     return DocumentError(document_id, message)

@@ -175,15 +175,24 @@ class Ledger:
             if not quiet:
                 self._enter(migration, generation, {"$set": {"status": PAUSED}})
 
-    def resumed(self, migration: Migration, run: ObjectId, *, generation: int, quiet: bool = False) -> None:
+    def resumed(
+        self,
+        migration: Migration,
+        run: ObjectId,
+        *,
+        generation: int,
+        entered: Mapping[str, Any] | None = None,
+        quiet: bool = False,
+    ) -> None:
         """Record that a paused run goes on, under the ``generation`` of the lease it has taken back.
 
-        The entry becomes its own again, whoever has written it in the meantime.
+        The entry becomes its own again, with what is ``entered``, whoever has written it in the meantime.
         """
         running = {"status": RUNNING, "ended": None}
         with _bounded():
             if not quiet:
-                self._enter(migration, generation, {"$set": running | {"run": run}})
+                entry = running | {"run": run} | dict(entered or {})
+                self._enter(migration, generation, {"$set": entry})
             self._bury(migration, run, generation)
             self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
 

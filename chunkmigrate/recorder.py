@@ -7,6 +7,7 @@ and that a run which was overtaken changes nothing, is ``ledger``'s business; wh
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -61,6 +62,10 @@ class Recorder:
         self._quiet, self._retry, self._note = quiet, Retry(stopped=stopped), note
         self.run = ObjectId()
 
+    @property
+    def _entered(self) -> dict[str, Any]:
+        return {"direction": self._direction.word, "way": self._direction.way}
+
     def is_done(self) -> bool:
         """Whether another run has done what this one is for; never where it is about something else.
 
@@ -98,7 +103,6 @@ class Recorder:
         generation = self._lease.generation
         if not self._direction.is_down:  # of a rollback that was complete something may be left
             self._retry(lambda: clearing.of_rollback(self._ledger.database, self._migration.name, generation))
-        going = {"direction": self._direction.word}
         self._retry(
             lambda: self._ledger.begin(
                 self._migration,
@@ -107,8 +111,8 @@ class Recorder:
                 generation=generation,
                 budget=budget,
                 sessions=sessions,
-                about=going | dict(about or {}),
-                entered=going | {"way": self._direction.way},
+                about={"direction": self._direction.word} | dict(about or {}),
+                entered=self._entered,
                 quiet=self._quiet,
             )
         )
@@ -119,7 +123,7 @@ class Recorder:
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
-        self._noted(self._ledger.resumed)
+        self._noted(partial(self._ledger.resumed, entered=self._entered))
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """Put on record how the run stands: once, and where that fails, not at all."""
