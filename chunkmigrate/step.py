@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 
-from chunkmigrate import checkpoint, quarantine, server, sizing
+from chunkmigrate import checkpoint, quarantine, server, sizing, undoing
+from chunkmigrate.direction import UP
 from chunkmigrate.errors import ChunkTooMuchError, UsageError
 from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.consumers import Note
+    from chunkmigrate.direction import Direction
     from chunkmigrate.lease import Lease
     from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
@@ -74,6 +77,7 @@ class Context:
     note: Note
     max_rate: float | None = None
     most: Most | None = None
+    direction: Direction = UP
     probe: Probe = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,15 +122,16 @@ class Step:
     def __iter__(self) -> Iterator[ChunkResult]:
         """Yield each chunk as the server acknowledges it."""
         self._check_server()
-        sizes, died = None, self._former
+        context, sizes, died = self._context, None, self._former
         while True:
             claimed = self._claim(sizes, died=died is not None)
             if died and not claimed.done:
-                self._context.note("unclean_end", unclean(died, claimed))
+                context.note("unclean_end", unclean(died, claimed))
             if claimed.done:
                 self.was_done = True
                 return
             claimed.sizes = claimed.sizes or self._learned
+            self._retry(partial(undoing.settle, context, self.number, self._backfill, claimed))
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:
@@ -211,6 +216,7 @@ class Step:
             sessions=context.sessions[1:],
             guarded=backfill.scan if backfill.if_unchanged else None,
             retry=self._retry,
+            sender=undoing.sender(context, backfill),
         )
         with executor:
             pipeline = Pipeline(
@@ -226,7 +232,7 @@ class Step:
                 paused=self._paused,
                 waited=self._waited,
                 careful=careful,
-                most=context.most,
+                most=undoing.most(context, backfill),
             )
             yield from self._judged(pipeline)
         self.stopped_by = pipeline.stopped_by
@@ -287,6 +293,7 @@ class Step:
                 "document and writing it somebody could edit it. Use a replica set (one member is enough)."
             )
             raise UsageError(message)
+        undoing.check_server(self._context, self._backfill)
 
     def _is_stopped(self) -> bool:
         return self._context.stopped() or self.lease.lost or bool(self._context.lease.asked)
