@@ -375,9 +375,9 @@ def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any])
     opened.c.insert_many({"_id": n, "a": n, "pad": bytes(300_000), "z": n} for n in range(12))
     before = stored(opened)
 
-    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True), room=64 * MIB)
+    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True), room=40 * MIB)
     assert stored(opened) != before
-    undone(opened, room=64 * MIB)
+    undone(opened, room=40 * MIB)
 
     assert stored(opened) == before
     assert opened[undo.COLLECTION].count_documents({}) == 0
