@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
     from chunkmigrate.backfill import Backfill
+    from chunkmigrate.context import Context
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
     from chunkmigrate.sending import Sender
-    from chunkmigrate.step import Context
 
 
 T = TypeVar("T")

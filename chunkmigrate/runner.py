@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server, verification
 from chunkmigrate.consumers import silent
+from chunkmigrate.context import Context
 from chunkmigrate.direction import UP
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
@@ -31,7 +32,7 @@ from chunkmigrate.recorder import Recorder
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
 from chunkmigrate.sharing import Sharing, end_sharing
-from chunkmigrate.step import Context, Step
+from chunkmigrate.step import Step
 from chunkmigrate.timekeeper import Timekeeper, circumstances
 from chunkmigrate.verdict import Verdict
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.backfill import Backfill
+    from chunkmigrate.context import Context
     from chunkmigrate.holder import Holder
     from chunkmigrate.lease_reading import Former, LeaseRecord
     from chunkmigrate.ledger import Ledger
     from chunkmigrate.sizing import Sizes
-    from chunkmigrate.step import Context
 
 
 def end_sharing(database: Database[Any], migration: str) -> None:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pymongo
 
 from chunkmigrate import checkpoint, quarantine, server, sizing, undoing
-from chunkmigrate.direction import UP
 from chunkmigrate.errors import ChunkTooMuchError, UsageError
 from chunkmigrate.executor import BulkExecutor
-from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
 from chunkmigrate.ranged import Ranged
@@ -32,20 +29,16 @@ from chunkmigrate.turn import Turn
 from chunkmigrate.unclean import unclean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from pymongo.client_session import ClientSession
-    from pymongo.database import Database
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
-    from chunkmigrate.consumers import Note
-    from chunkmigrate.direction import Direction
+    from chunkmigrate.context import Context
     from chunkmigrate.lease import Lease
     from chunkmigrate.lease_reading import Former
-    from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
-    from chunkmigrate.sizing import Most
     from chunkmigrate.throttle import Reason
 
 
@@ -55,33 +48,6 @@ COUNT_AFTER_SECONDS = 3.0
 
 # How many documents may have been at work when a run died: a chunk of each writer, and the one being built.
 AT_WORK = (MAX_WRITERS + 1) * sizing.MAX_CHUNK_DOCUMENTS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What the steps of a run have in common.
-
-    ``sessions`` are one for what the run does by itself and one for each writer, or as many None where the
-    server has no transactions. ``note`` is told what an operator should know. ``most`` are the largest sizes
-    there is any use in. ``probe`` reads the server's load, every few seconds however many steps there are.
-    """
-
-    migration: str
-    database: Database[Any]
-    lease: Lease
-    sensor: Sensor
-    run: Any
-    writers: int
-    sessions: Sequence[ClientSession | None]
-    stopped: Callable[[], bool]
-    note: Note
-    max_rate: float | None = None
-    most: Most | None = None
-    direction: Direction = UP
-    probe: Probe = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "probe", Probe(self.database, time.monotonic))
 
 
 class Step:

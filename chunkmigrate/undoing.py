@@ -18,8 +18,8 @@ from chunkmigrate.sizing import Most
 if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.context import Context
     from chunkmigrate.sending import Sender
-    from chunkmigrate.step import Context
 
 _STANDALONE = (
     "undo=True needs transactions, and this server is standalone: a kill between a write and what is kept to "
