@@ -118,14 +118,14 @@ def test_edited_is_told(cli: CommandLine, db: Database[Any]) -> None:
     done = cli("rollback", FIRST)
 
     assert done.returncode == 0, done.stderr
-    assert "1 documents were edited after" in done.stdout
+    assert "1 document was edited after" in done.stdout
     assert "_id 7 in c." in done.stdout
     assert db.c.find_one({"_id": 7}) == {"_id": 7, "name": "n7", "cents": "mine"}
     assert json.loads(cli("undo", "list", FIRST, "--json").stdout)["document"] == "7"
     asks = cli("undo", "drop", FIRST)
     assert asks.returncode == 2
     assert "--yes" in asks.stderr
-    assert "1 records were dropped" in cli("undo", "drop", FIRST, "--yes").stdout
+    assert "1 record was dropped" in cli("undo", "drop", FIRST, "--yes").stdout
     assert cli("undo", "list").stdout == "Nothing is kept.\n"
 
 
