@@ -121,6 +121,8 @@ class _Sent:
         found = self._matched(statement)
         known = self._known([key for key, _ in found])
         fields = None if known else statement.fields
+        if fields != statement.fields:  # more is to be looked at than was measured
+            found = [*self.images.sizes(self.namespace, raw.one_of(key for key, _ in found), None)]
         parts = [found]
         if found and not statement.collated:
             parts = [*slices(found, lambda one: one[1] + known.get(identity(one[0]), 0), self._most)]

@@ -139,8 +139,8 @@ def _edited(database: Database[Any], migration: str, outcome: Outcome) -> str:
     first, left = kept.first_left(database, migration), outcome.counts.skipped
     return (
         f"{_many(left, 'document')} edited after {migration} had been there, and not restored: _id "
-        f"{', '.join(first)}{' ...' * (left > len(first))}. `chunkmigrate undo list {migration}` lists all; what "
-        f"was kept of them is there until `chunkmigrate undo drop {migration}`."
+        f"{', '.join(first)}{' ...' * (left > len(first))}. `chunkmigrate undo list {migration}` lists all; "
+        f"what was kept of them is there until `chunkmigrate undo drop {migration}`."
     )
 
 
