@@ -375,9 +375,9 @@ def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any])
     opened.c.insert_many({"_id": n, "a": n, "pad": bytes(300_000), "z": n} for n in range(12))
     before = stored(opened)
 
-    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True), memory=128 * MIB)
+    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True))
     assert stored(opened) != before
-    undone(opened, memory=128 * MIB)
+    undone(opened)
 
     assert stored(opened) == before
     assert opened[undo.COLLECTION].count_documents({}) == 0
