@@ -30,12 +30,11 @@ def applied(
     upgrade: Callable[[Database[Any]], Any],
     *,
     direction: Direction = UP,
-    memory: int = 512 * MIB,
     writers: int = 2,
     **how: Any,
 ) -> Outcome:
     """Apply a migration called m."""
-    run = Run(migration_of(upgrade), db, Sensor(memory=memory), writers=writers, direction=direction, **how)
+    run = Run(migration_of(upgrade), db, Sensor(), writers=writers, direction=direction, **how)
     for _ in run:
         pass
     return run.outcome
