@@ -94,7 +94,7 @@ class _Sent:
         Where a document is written more than once, here or before, all of it is looked at: what is kept of it
         may be about other fields.
         """
-        keys = {identity(key): key for statement in statements if (key := statement.key)}
+        keys = {statement.id: key for statement in statements if (key := statement.key)}
         known = self._known(keys.values())
         fields = None if known or len(keys) < len(statements) else _union(statements)
         sizes = dict[object, int]()
@@ -103,12 +103,12 @@ class _Sent:
             sizes = {identity(key): size for key, size in found}
 
         def weight(statement: Statement) -> int:
-            id_ = identity(statement.key) if statement.key else None
-            return max(sizes.get(id_, 0), len(statement.encoded)) + known.get(id_, 0)
+            looked_at = max(sizes.get(statement.id, 0), len(statement.encoded))
+            return looked_at + known.get(statement.id, 0)
 
         for part in slices(statements, weight, self._most):
-            touched = {identity(key): key for statement in part if (key := statement.key)}
-            owners = {identity(key): statement.owner for statement in part if (key := statement.key)}
+            touched = {statement.id: keys[statement.id] for statement in part}
+            owners = {statement.id: statement.owner for statement in part}
             encoded = [(statement.encoded, statement.owner) for statement in part]
             with self._turn(sum(map(weight, part)), part[0].owner):
                 self._part(part[0].kind, encoded, touched, owners, fields=fields, known=known)
