@@ -133,7 +133,7 @@ class Step:
     def position(self) -> str | None:
         """The ``_id`` up to which everything is done, as text."""
         position = self._checkpoint.position if self._checkpoint else None
-        return None if position is None else position.shown()
+        return None if position is None else undoing.shown(self._context, position)
 
     @property
     def gained(self) -> Counts:

@@ -5,6 +5,7 @@ Which documents, and how, is ``keeping``'s and ``restoring``'s business.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chunkmigrate import sizing, undo
@@ -12,12 +13,14 @@ from chunkmigrate.direction import UNDO
 from chunkmigrate.errors import UsageError
 from chunkmigrate.images import Room
 from chunkmigrate.keeping import Keeping
+from chunkmigrate.raw import MalformedError
 from chunkmigrate.restoring import Restoring
 from chunkmigrate.sizing import Most
 
 if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
+    from chunkmigrate.raw import Key
     from chunkmigrate.sending import Sender
     from chunkmigrate.step import Context
 
@@ -84,6 +87,14 @@ def most(context: Context, backfill: Backfill) -> Most | None:
         page_bytes=given.page_bytes,
         chunk_documents=given.chunk_documents,
     )
+
+
+def shown(context: Context, position: Key) -> str:
+    """Return where a step stands, as people read it: of a record of undo, the document it is about."""
+    with suppress(MalformedError):
+        if context.direction is UNDO:
+            return undo.shown(position.value)
+    return position.shown()
 
 
 def _room(context: Context) -> Room:

@@ -275,12 +275,14 @@ def test_interrupted_anywhere(opened: Database[Any]) -> None:
 
     for _ in range(3):
         outcome = applied(opened, upgrade, stopped=stopping())
-    attempts = 0
-    while undone(opened, stopped=stopping()).status == STOPPED:
+    attempts, positions = 0, set()
+    while (stopped := undone(opened, stopped=stopping())).status == STOPPED:
         attempts += 1
+        positions.add(str(stopped.position).partition(" in ")[2])
 
     assert outcome.status == STOPPED
     assert attempts > 1
+    assert "c" in positions
     assert stored(opened) == before
 
 

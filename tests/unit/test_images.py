@@ -31,13 +31,14 @@ def test_share(room: int, writers: int) -> None:
 
 
 def test_one_at_a_time() -> None:
-    """A large document has its turn while no other one has; one with no room at all is told what it needs."""
+    """A large document has its turn while no other one has; one with no room is told what it needs."""
     room = Room(MIB, lambda: reading(50 * MIB))
+    told = r"_id 7 has 8 MiB; to keep .* takes a budget of 104Mi"
 
     with room.for_one(5 * MIB, 1):
         assert room.alone.locked()
     assert not room.alone.locked()
-    with pytest.raises(DoesNotFitError, match=r"_id 7 has 8 MiB; to keep .* takes a budget of 104Mi") as error:
+    with pytest.raises(DoesNotFitError, match=told) as error:
         room.for_one(8 * MIB, 7)
     assert error.value.document_id == 7
     assert 103 * MIB < error.value.needs <= 104 * MIB

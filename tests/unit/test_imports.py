@@ -179,7 +179,7 @@ def test_acyclic() -> None:
                 "profile_part",
                 "sampling",
                 "scratch",
-                *("earlier", "images", "keeping", "restoring", "touched", "undo"),
+                *("earlier", "images", "keeping", "restoring", "touched", "undo", "undoing"),
             }
             | {"updates.tree"},
         ),
