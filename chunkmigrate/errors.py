@@ -42,11 +42,8 @@ class HalfRolledBackError(UsageError):
     """A rollback of the migration has begun, and is to be finished first."""
 
     def __init__(self, migration: str) -> None:
-        self.migration = migration
-        super().__init__(
-            f"{migration} is half rolled back. Finish that first, with `chunkmigrate rollback {migration}`; "
-            "then it can be applied again, from the beginning."
-        )
+        self.migration, finish = migration, f"`chunkmigrate rollback {migration}`"
+        super().__init__(f"{migration} is half rolled back; finish that first, with {finish}.")
 
 
 class NoWayBackError(UsageError):
