@@ -26,6 +26,7 @@ check: $(READY)  ## lint, format, types and the Dockerfile
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.shared
 
 soak: $(READY)  ## kills, races and random faults, for MINUTES (20), from SEED (1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
@@ -36,7 +37,7 @@ lock: $(READY)  ## the versions and hashes an image is built with, anew
 	  | $(LOCK) --output-file requirements-build.lock -
 
 clean:  ## remove the virtual environment and everything built
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made once, and again when the dependencies change.

@@ -5,6 +5,7 @@ It puts the consumers together; what each does with what it is told is its own m
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chunkmigrate import pod
 from chunkmigrate.consumers import Together
 from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.memory import Share
 from chunkmigrate.notify import Notifier, nobody, webhook
 from chunkmigrate.opening import database_of
 from chunkmigrate.telemetry import JsonLines
@@ -65,8 +67,11 @@ class Audience:
 def notifier_of(settings: Settings, warn: Callable[[str], Any]) -> Notifier:
     """Return who tells how runs end: the pod's kubelet, and the webhook that was asked for.
 
-    ``warn`` is told where the webhook cannot be.
+    ``warn`` is told where the webhook cannot be. A process that is one of several tells of none: who has
+    started them does.
     """
+    if Share.of(os.environ):
+        return Notifier()
     told = webhook(settings.notify, warn) if settings.notify else nobody
 
     def deliver(message: Mapping[str, Any]) -> None:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 
+from chunkmigrate import server_updates
+
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from chunkmigrate.scan import Scan
+    from chunkmigrate.server_updates import ServerUpdate
 
 Write: TypeAlias = UpdateOne | UpdateMany | ReplaceOne[Any] | InsertOne[Any] | DeleteOne | DeleteMany
 Writes: TypeAlias = Write | Iterable[Write] | None
@@ -42,6 +45,9 @@ class Backfill:
     read and transformed again. ``throttle`` is asked between chunks, at most once a second: while it answers
     something true (or a text, which is shown), the run pauses. With ``undo`` what is written over is kept, in
     the transaction that writes, so that `chunkmigrate rollback` needs no ``downgrade``.
+
+    With ``server``, an aggregation pipeline or an update document, there is no function: MongoDB updates what
+    the scan matches by itself, one range of ``_id``s after another, and no document is read.
     """
 
     scan: Scan
@@ -52,6 +58,7 @@ class Backfill:
     quarantine_limit: int
     if_unchanged: bool
     throttle: Callable[[], Any] | None
+    server: ServerUpdate | None
     undo: bool
 
     def __init__(
@@ -65,9 +72,17 @@ class Backfill:
         quarantine_limit: int = 1_000,
         if_unchanged: bool = False,
         throttle: Callable[[], Any] | None = None,
+        server: ServerUpdate | None = None,
         undo: bool = False,
     ) -> None:
-        _check_source(scan, transform, each_chunk)
+        _check_source(scan)
+        if server is None:
+            _check_function(transform, each_chunk)
+        else:
+            server_updates.check(server)
+            server_updates.check_alone(
+                transform=transform, each_chunk=each_chunk, into=into, if_unchanged=if_unchanged, undo=undo
+            )
         _check_options(on_error, quarantine_limit, throttle)
         for name, value in (
             ("scan", scan),
@@ -78,6 +93,7 @@ class Backfill:
             ("quarantine_limit", quarantine_limit),
             ("if_unchanged", if_unchanged),
             ("throttle", throttle),
+            ("server", server),
             ("undo", undo),
         ):
             object.__setattr__(self, name, value)
@@ -88,11 +104,14 @@ class Backfill:
         return self.scan.collection if self.into is None else self.into
 
 
-def _check_source(scan: Any, transform: Any, each_chunk: Any) -> None:
+def _check_source(scan: Any) -> None:
     # Asked of the class: a collection has every attribute, as a collection inside it.
     if not hasattr(type(scan), "upper_bound"):
         message = f"Backfill reads what scan(...) describes, not a {type(scan).__name__}"
         raise TypeError(message)
+
+
+def _check_function(transform: Any, each_chunk: Any) -> None:
     if not callable(each_chunk if transform is None else transform):
         message = "Backfill needs a function: Backfill(scan(...), fn) or Backfill(scan(...), each_chunk=fn)"
         raise TypeError(message)

@@ -8,6 +8,7 @@ chunk, and how they are written, is not known here.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.chunks import Chunk
     from chunkmigrate.raw import Key
-    from chunkmigrate.records import Deaths, Intent, Record
+    from chunkmigrate.records import Deaths, Intent, Place, Record
     from chunkmigrate.scan import Scan
     from chunkmigrate.sizing import Sizes
 
@@ -187,16 +188,44 @@ def down(migration: str) -> str:
     return f"{migration}:down"
 
 
-def fence(database: Database[Any], migration: str, generation: int, session: ClientSession | None) -> None:
+def of_lease(migration: str) -> dict[str, Any]:
+    """Return what the records match that are claimed under the lease of the migration itself."""
+    return {**records.undivided(migration), "migration": {"$in": [migration, down(migration)]}}
+
+
+def fence(
+    database: Database[Any], ours: Mapping[str, Any], generation: int, session: ClientSession | None
+) -> None:
     """Refuse every chunk of an older generation from now on; called where a lease changes hands.
 
-    A claimant that froze before it got here, and wakes up after the next one, changes nothing.
+    ``ours`` is what the records of that lease match. A claimant that froze before it got here, and wakes up
+    after the next one, changes nothing.
     """
     database[COLLECTION].update_many(
-        {"migration": {"$in": [migration, down(migration)]}, "fence": {"$lt": generation}},
+        {**ours, "fence": {"$lt": generation}},
         {"$set": {"fence": generation}},
         session=session,
     )
+
+
+def fence_partitions(database: Database[Any], migration: str) -> None:
+    """Refuse every chunk of whoever has claimed a partition of a migration."""
+    shared = {"migration": migration, "partition": {"$gt": 0}}
+    database[COLLECTION].update_many(shared, {"$inc": {"fence": 1}})
+
+
+def fence_all(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Refuse every chunk of whoever has claimed records of a migration, of its partitions, too."""
+    every = {"migration": {"$in": [migration, down(migration)]}}
+    database[COLLECTION].update_many(every, {"$inc": {"fence": 1}}, session=session)
+
+
+def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
+    marks = rf"^{re.escape(migration)}(:down)?:\d+(/\d+)?:at work$"
+    every = {"migration": {"$in": [migration, down(migration)]}}
+    of_it = {"$or": [every, {"_id": {"$regex": marks}}]}
+    database[COLLECTION].delete_many(of_it, session=session)
 
 
 def used(database: Database[Any], migration: str) -> int:
@@ -207,11 +236,14 @@ def used(database: Database[Any], migration: str) -> int:
         return max((int(slot["intent"]["used"]) for slot in found), default=0)
 
 
-def intended(database: Database[Any], migration: str, generation: int) -> Intent | None:
-    """Return what the run of a lease's ``generation`` is to do next; None where it never said. Reads only."""
-    ours = {"migration": migration, "generation": {"$gte": generation}}
+def intended(database: Database[Any], ours: Mapping[str, Any], generation: int) -> Intent | None:
+    """Return what the run of a lease's ``generation`` is to do next; None where it never said. Reads only.
+
+    ``ours`` is what the records of that lease match.
+    """
+    of_lease = {**ours, "generation": {"$gte": generation}}
     with pymongo.timeout(ATTEMPT_SECONDS):
-        slots = [*database[COLLECTION].with_options(RAW).find(ours).sort("step", -1)]
+        slots = [*database[COLLECTION].with_options(RAW).find(of_lease).sort("step", -1)]
     last = [slot for slot in slots if slot["step"] == slots[0]["step"]]
     # A claim takes over what the run before intended; what is stored with a stamp is a run's own.
     if not any(slot["stamp"] for slot in last):
@@ -222,8 +254,7 @@ def intended(database: Database[Any], migration: str, generation: int) -> Intent
 
 def claim(
     database: Database[Any],
-    migration: str,
-    step: int,
+    place: Place,
     scan: Scan,
     *,
     slots: int,
@@ -233,16 +264,16 @@ def claim(
     sizes: Sizes | None = None,
     retry: Retry | None = None,
 ) -> Checkpoint:
-    """Take over a step: read what every earlier attempt left, and store it under a new generation.
+    """Take over a step or a partition: read what is left of it, and store that under a new generation.
 
     ``advance`` raises the lease's generation. ``died``: the attempt before ended without a word. ``sizes``
     are those to start with instead of the ones on record.
     """
-    collection, key = database[COLLECTION], f"{migration}:{step}"
+    collection, key = database[COLLECTION], place.key
     generation = advance(session)
-    record = _left(collection, migration, step, scan, died=died, session=session)
+    record = left(collection, place, scan, died=died, session=session)
     record = replace(record, sizes=sizes or record.sizes)
-    identity = {"migration": migration, "step": step, "namespace": scan.namespace}
+    identity = {**place.document(), "namespace": scan.namespace}
     # New records first, the one that carries everything before the others: without transactions a death in
     # between leaves two generations, of which the higher is whole.
     fresh = [records.slot_document(slot, generation, record) for slot in range(slots)]
@@ -250,37 +281,39 @@ def claim(
     collection.insert_many(
         [id_ | identity | slot for id_, slot in zip(ids, fresh, strict=True)], ordered=True, session=session
     )
-    former = {"migration": migration, "step": step, "generation": {"$lt": generation}}
-    collection.delete_many(former, session=session)
+    collection.delete_many({**place.matching(), "generation": {"$lt": generation}}, session=session)
     unmarked = {"generation": generation, "number": 0, "document": None, "used": 0, "among": 1}
     collection.replace_one({"_id": mark_id(key)}, unmarked, upsert=True, session=session)
     return Checkpoint(collection, key, generation, record, retry or Retry())
 
 
-def _left(
+def left(
     collection: Collection[Any],
-    migration: str,
-    step: int,
+    place: Place,
     scan: Scan,
     *,
-    died: bool,
-    session: ClientSession | None,
+    died: bool = False,
+    session: ClientSession | None = None,
 ) -> Record:
+    """Return what earlier attempts left, or what a first one starts with. Reads only.
+
+    Raises `ResumeError` where they read another collection.
+    """
     stored = collection.with_options(RAW)
-    left = [*stored.find({"migration": migration, "step": step}, session=session)]
-    record = records.read(left) if left else records.fresh(scan)
+    slots = [*stored.find(place.matching(), session=session)]
+    record = records.read(slots) if slots else records.fresh(scan)
     if record.namespace != scan.namespace:
         message = (
-            f"Step {step + 1} of {migration} stands at a checkpoint in {record.namespace}, but now reads "
-            f"{scan.namespace}. Restore what it read, or give the new migration a new name."
+            f"Step {place.step + 1} of {place.migration} stands at a checkpoint in {record.namespace}, but "
+            f"now reads {scan.namespace}. Restore what it read, or give the new migration a new name."
         )
         raise ResumeError(message)
-    if not (left and died) or record.done:
+    if not (slots and died) or record.done:
         return record
-    mark = stored.find_one({"_id": mark_id(f"{migration}:{step}")}, session=session)
+    mark = stored.find_one({"_id": mark_id(place.key)}, session=session)
     return records.after_death(record, mark)
 
 
 def mark_id(key: str) -> str:
-    """Return where the mark of a step is, which is called ``migration:step``."""
+    """Return where the mark of a `Place` is, whose ``key`` is this one."""
     return f"{key}:at work"

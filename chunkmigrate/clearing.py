@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 
 from chunkmigrate import checkpoint, quarantine, server, undo
+from chunkmigrate.records import undivided
 
 if TYPE_CHECKING:
     from bson import ObjectId
@@ -40,5 +41,8 @@ def of_rollback(database: Database[Any], migration: str, generation: int) -> Non
 
 
 def _forget(database: Database[Any], key: str, generation: int) -> None:
+    # The leases of partitions count generations of their own: what tells them is when they were made.
+    whole = {**undivided(key), "fence": {"$lte": generation}}
+    shared = {"migration": key, "partition": {"$gt": 0}, "divided": {"$lte": generation}}
     with pymongo.timeout(server.ATTEMPT_SECONDS):
-        database[checkpoint.COLLECTION].delete_many({"migration": key, "fence": {"$lte": generation}})
+        database[checkpoint.COLLECTION].delete_many({"$or": [whole, shared]})

@@ -18,18 +18,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import addresses, jobs, options, reporting, saying, scaffolding, server, tuner, verbs
+from chunkmigrate import (
+    addresses,
+    jobs,
+    lint,
+    options,
+    overview,
+    reporting,
+    saying,
+    scaffolding,
+    sequence,
+    server,
+    together,
+    tuner,
+    verbs,
+)
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
+from chunkmigrate.bookkeeping import baseline, import_, mark
 from chunkmigrate.errors import (
     ChunkmigrateError,
-    InvalidSettingError,
     LeaseHeldError,
     StoppedError,
     SupersededError,
     UsageError,
 )
-from chunkmigrate.ledger import APPLIED, ROLLED_BACK, STOPPED, Ledger
+from chunkmigrate.ledger import APPLIED, ROLLED_BACK, STOPPED
+from chunkmigrate.memory import Share
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
@@ -37,12 +52,13 @@ from chunkmigrate.pod import pulse_of
 from chunkmigrate.rollbacks import rollback_command, undo
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
+from chunkmigrate.verifying import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from chunkmigrate.migration import Migration
     from chunkmigrate.outcome import Outcome
+    from chunkmigrate.sequence import Wanted
     from chunkmigrate.settings import Settings
 
 DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
@@ -66,10 +82,11 @@ quarantine = _typer("quarantine", "List the documents that were set aside, or mi
 @app.command()
 def run(
     name: Annotated[
-        str | None, typer.Argument(help="A migration's file name, or any unambiguous part of it.")
+        str | None, typer.Argument(help="The last one to apply, or a part of its name; else all pending.")
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Apply all pending migrations, in order.")] = False,
+    every: options.Every = False,
+    only: options.Only = False,
     dry_run: options.DryRun = False,
     sample: options.Sample = None,
     uri: options.Uri = None,
@@ -77,6 +94,7 @@ def run(
     directory: options.Dir = None,
     memory: options.Memory = None,
     writers: options.Writers = None,
+    workers: options.Workers = None,
     max_rate: options.MaxRate = None,
     wait: options.Wait = "0",
     show_values: options.ShowValues = False,
@@ -85,13 +103,14 @@ def run(
     metrics_file: options.MetricsFile = None,
     notify: options.Notify = None,
 ) -> None:
-    """Apply a migration, or go on where it stopped. This is what a pod runs."""
+    """Apply what is pending, in order, or go on where it stopped. A pod runs one with --only."""
     settings = _settings(
         uri=uri,
         database=database,
         dir=directory,
         memory=memory,
         writers=writers,
+        workers=workers,
         max_rate=max_rate,
         metrics_port=metrics_port,
         metrics_push=metrics_push,
@@ -103,25 +122,27 @@ def run(
     notifier.about(name)
     with _ending(said, notifier):
         audience = Audience(_say, notifier, metrics=metrics_of(settings, _warn))
-        wait_seconds, found = options.seconds(wait), discover(settings.folder)
-        if (name is None) == (not every):
-            message = "Name one migration to run, or all of them with --all."
-            raise InvalidSettingError(message)
-        chosen = found if name is None else [find(found, name)]
+        wait_seconds = options.seconds(wait)
+        wanted = sequence.wanted(settings.folder, name, only=only, every=every)
         stop = Stop(at_once=AGAIN)
         if dry_run or sample is not None:
             _try_each(
-                chosen,
+                wanted,
                 settings,
                 stop,
                 sample=options.checked(sample, dry_run=dry_run),
                 show_values=show_values,
             )
             return
+        if Share.of(os.environ):
+            together.end_with_parent()
+        elif settings.workers > 1:
+            _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
+            return
         with stop.on_signals(), opened(settings) as db:
             pulse = pulse_of(os.environ)
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
-            _run_each(chosen, runs, notifier, every=every)
+            _run_each(wanted, runs, notifier)
 
 
 @app.command()
@@ -147,18 +168,12 @@ def status(
 ) -> None:
     """Show which migrations are applied, and where an unfinished one stands. Writes nothing."""
     settings = _settings(uri=uri, database=database, dir=directory)
-    found = discover(settings.folder)
-    with opened(settings) as db:
-        rows = Ledger(db).standing(found)
-    for row in rows:
-        typer.echo(verbs.json_of(row) if as_json else verbs.standing(row))
-    if not rows and not as_json:
-        typer.echo("There are no migrations yet; write one with `chunkmigrate new NAME`.")
-    if check and any(row["status"] != APPLIED for row in rows):
+    if overview.show(settings, as_json=as_json) and check:
         raise typer.Exit(PENDING)
 
 
 for verb in (
+    lint.lint,
     tuner.profile,
     tuner.tune,
     verbs.pause,
@@ -166,8 +181,13 @@ for verb in (
     verbs.cancel,
     verbs.unlock,
     reporting.report,
+    overview.plan,
+    overview.history,
 ):
     app.command()(verb)
+for verb in (verify, mark, baseline):
+    app.command()(verb)
+app.command("import")(import_)
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 app.add_typer(undo)
@@ -245,42 +265,42 @@ def _failed(error: ChunkmigrateError, sentence: str) -> int:
     return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED)
 
 
-def _run_each(chosen: Sequence[Migration], runs: Runs, notifier: Notifier, *, every: bool) -> None:
-    ledger = Ledger(runs.database)
-    for migration in chosen:
-        notifier.about(migration.name)
-        # Asked anew each time: another run of all may have been faster.
-        if ledger.is_applied(migration):
-            _say(applied := _applied(ledger, migration))
-            if not every:  # of all, those are no news
-                notifier.tell("already_applied", applied, DONE)
-        elif runs.stop.asked:
-            raise StoppedError(f"Stopped as asked before {migration.name} began; run again to go on.")
-        else:
-            _finish(runs.run(migration), notifier)
+def _run_each(wanted: Wanted, runs: Runs, notifier: Notifier) -> None:
+    going = sequence.Going(wanted, runs, about=notifier.about, warn=_warn)
+    if not going.left:
+        _say("Nothing is pending: all migrations are applied.")
+    try:
+        for ended in going:
+            _finish(ended, notifier)
+    except (ChunkmigrateError, typer.Exit):
+        if going.left:
+            print(f"Not begun: {', '.join(one.name for one in going.left)}.", file=sys.stderr)
+        raise
 
 
-def _try_each(chosen: Sequence[Migration], settings: Settings, stop: Stop, **how: Any) -> None:
+def _try_each(wanted: Wanted, settings: Settings, stop: Stop, **how: Any) -> None:
     from chunkmigrate import trying  # late: a pod applies what it has
 
     with stop.on_signals():
-        if not trying.each(chosen, settings, stop, _say, **how):
+        if not trying.each(wanted, settings, stop, _say, **how):
             raise typer.Exit(FAILED)
 
 
-def _finish(outcome: Outcome, notifier: Notifier) -> None:
-    """Tell how a run ended, and exit unless it is applied, or rolled back."""
+def _finish(outcome: Outcome | str, notifier: Notifier) -> None:
+    """Tell how a run ended, or that it was none any more, and exit unless it is applied, or rolled back."""
+    if isinstance(outcome, str):
+        _say(outcome)
+        notifier.tell("already_applied", outcome, DONE)
+        return
     again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
     code = DONE if outcome.status in (APPLIED, ROLLED_BACK) else AGAIN if again else FAILED
     notifier.ended(outcome, code)
+    _exit(code)
+
+
+def _exit(code: int) -> None:
     if code:
         raise typer.Exit(code)
-
-
-def _applied(ledger: Ledger, migration: Migration) -> str:
-    changed = ledger.entries()[migration.name]["checksum"] != migration.checksum
-    note = ", but its file has changed since; a change belongs into a new migration" if changed else ""
-    return f"{migration.name} is applied already{note}."
 
 
 def _settings(**flags: Any) -> Settings:

@@ -6,35 +6,43 @@ back, and its answer waited for. What to print is ``verbs``' business.
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import checkpoint, lease_record, records, server
-from chunkmigrate.holder import this_process
+from chunkmigrate import checkpoint, lease_reading, lease_record, leases, records, server
+from chunkmigrate.holder import this_process, user
 from chunkmigrate.lease import POLL_SECONDS
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import Asked, LeaseRecord
-PAUSE, CANCEL = lease_record.PAUSE, lease_record.CANCEL
+    from chunkmigrate.lease_reading import Asked, LeaseRecord
+    from chunkmigrate.lease_record import Name
+
+PAUSE, CANCEL = lease_reading.PAUSE, lease_reading.CANCEL
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a migration stands: documents read over all attempts, and the ``_id`` behind which it goes on."""
+    """Where a migration stands: documents read over all attempts, and the ``_id`` behind which it goes on.
+
+    Where several processes share its step, instead of that how many of its ``partitions`` are ``done``.
+    """
 
     read: int
     position: str | None
+    partitions: int = 0
+    done: int = 0
 
     def shown(self) -> str:
         """Return it as people read it: ``behind _id 512 (12,000 documents read)``."""
+        if self.partitions:
+            return f"with {self.done} of {self.partitions} partitions done ({self.read:,} documents read)"
         if self.position is None:
             return "before its first document"
         return f"behind _id {self.position} ({self.read:,} documents read)"
@@ -45,16 +53,16 @@ def operator() -> str:
     here = this_process()
     if here.pod:
         return f"pod {here.pod}"
-    try:
-        return f"{getpass.getuser()} on {here.host}"
-    except (KeyError, OSError):  # a user without a name, as containers have
-        return f"host {here.host}"
+    name = user()
+    return f"{name} on {here.host}" if name else f"host {here.host}"
 
 
-def ask(database: Database[Any], migration: str, what: str, by: str) -> LeaseRecord:
-    """Ask for `PAUSE` or `CANCEL`; return the record as it was before."""
-    before = lease_record.present(database, migration)
-    lease_record.ask(database, migration, what, by)
+def ask(database: Database[Any], migration: str, what: str, by: str) -> list[LeaseRecord]:
+    """Ask for `PAUSE` or `CANCEL`; return the leases of those who run it, as they were before."""
+    lease_record.present(database, migration)
+    before = leases.held(database, migration)
+    asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
+    lease_record.collection_of(database).update_one({"_id": migration}, [{"$set": {"asked": asked}}])
     return before
 
 
@@ -63,42 +71,44 @@ def clear(database: Database[Any], migration: str) -> Asked | None:
     before = lease_record.look(database, migration)
     if before is None or before.asked is None:
         return None
-    lease_record.clear(database, migration)
+    lease_record.collection_of(database).update_one({"_id": migration}, {"$set": {"asked": None}})
     return before.asked
 
 
 def answered(
     database: Database[Any],
     migration: str,
-    token: str,
+    tokens: Collection[str],
     *,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> LeaseRecord:
-    """Wait until the holder named by ``token`` lets the lease go, or ``seconds`` passed; return the record.
+) -> list[LeaseRecord]:
+    """Wait until the holders called ``tokens`` let their leases go, or ``seconds`` passed.
 
-    A runner gives its lease back when it pauses and when it ends, so that is its answer.
+    Return what has become of those leases that nobody else has taken. A runner gives its own back when it
+    pauses and when it ends, so that is its answer.
     """
     deadline = clock() + seconds
     while True:
-        seen = lease_record.present(database, migration)
-        if not seen.held or seen.token != token or clock() >= deadline:
+        last = (leases.last_of(database, migration, token) for token in tokens)
+        seen = [record for record in last if record]
+        if not any(record.held for record in seen) or clock() >= deadline:
             return seen
         sleep(POLL_SECONDS)
 
 
 def unlock(
-    database: Database[Any], migration: str, token: str, fence: Callable[[int, ClientSession | None], None]
+    database: Database[Any], name: Name, token: str, fence: Callable[[int, ClientSession | None], None]
 ) -> int | None:
-    """Take the lease from the holder named by ``token``; return the new generation.
+    """Take a lease from the holder called ``token``; return the new generation.
 
     None where they do not hold it any more. From then on no chunk of theirs can be committed: ``fence`` is
     called with the new generation in the same transaction, where the server has them.
     """
 
     def revoke(session: ClientSession | None) -> int | None:
-        revoked = lease_record.revoke(lease_record.collection_of(database), migration, token, session)
+        revoked = lease_record.revoke(lease_record.collection_of(database), name, token, session)
         if revoked is None:
             return None
         fence(revoked.generation, session)
@@ -113,10 +123,14 @@ def unlock(
 def stands(database: Database[Any], migration: str) -> Standing:
     """Return where a migration stands, from its last step that was begun. Reads only."""
     slots = database[checkpoint.COLLECTION].with_options(RAW).find({"migration": migration})
-    steps: dict[int, list[Any]] = {}
+    places: dict[tuple[int, int], list[Any]] = {}
     for slot in slots:
-        steps.setdefault(slot["step"], []).append(slot)
-    read = [records.read(steps[step]) for step in sorted(steps)]
-    position = read[-1].reach.position if read else None
-    counted = sum(step.counts.read for step in read)
+        places.setdefault((slot["step"], slot.get("partition", 0)), []).append(slot)
+    read = {place: records.read(places[place]) for place in sorted(places)}
+    counted = sum(record.counts.read for record in read.values())
+    step, partition = max(read, default=(0, 0))
+    if partition:
+        last = [record.done for (number, _), record in read.items() if number == step]
+        return Standing(counted, None, len(last), sum(last))
+    position = read[step, partition].reach.position if read else None
     return Standing(counted, None if position is None else position.shown())

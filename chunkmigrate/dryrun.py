@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import sampling
+from chunkmigrate import sampling, server_trial, widths
 from chunkmigrate.errors import WouldWriteError
 from chunkmigrate.frontier import Segment
 from chunkmigrate.indexes import index_use
@@ -101,7 +101,9 @@ class DryRun:
         try:
             steps = self.migration.steps(self._database)
             for number, backfill in enumerate(steps):
-                if not self._stopped():
+                if not self._stopped() and backfill.server is not None:
+                    self.steps.append(self._by_server(backfill))
+                elif not self._stopped():
                     yield from self._step(number, len(steps), backfill)
         except Refused as error:
             raise WouldWriteError(self.migration.name, error.command) from error
@@ -152,6 +154,29 @@ class DryRun:
             seconds=span(documents, pace, writes) if documents is not None and pace else None,
             previews=previews(backfill, stretches, show_values=self._show_values),
             index=index_use(backfill.scan),
+        )
+
+    def _by_server(self, backfill: Backfill) -> Foreseen:
+        scan, trial = backfill.scan, server_trial.tried(backfill, self._sample, show_values=self._show_values)
+        documents, size = scan.count(), scan.average_size()
+        most = widths.start(None, size, self._most.chunk_documents if self._most else None).most
+        self._done += trial.counts
+        return Foreseen(
+            namespace=scan.namespace,
+            documents=documents,
+            whole=documents == trial.counts.read,
+            counts=trial.counts,
+            failures=trial.failures,
+            first=tuple(map(self._said, trial.first)),
+            stops=backfill.on_error == "stop",
+            chunk_documents=min(most, documents or most),
+            chunk_bytes=most * size,
+            peak=self._sensor.peak(),
+            budget=self._sensor.budget.size,
+            stopped_by="",
+            seconds=None if documents is None else server_trial.span(documents),
+            previews=tuple(trial.previews),
+            index=index_use(scan),
         )
 
     def _said(self, error: DocumentError) -> str:

@@ -38,20 +38,49 @@ class UnknownMigrationError(UsageError):
     """No migration has this name."""
 
 
-class HalfRolledBackError(UsageError):
-    """A rollback of the migration has begun, and is to be finished first."""
-
-    def __init__(self, migration: str) -> None:
-        self.migration, finish = migration, f"`chunkmigrate rollback {migration}`"
-        super().__init__(f"{migration} is half rolled back; finish that first, with {finish}.")
-
-
 class NoWayBackError(UsageError):
     """A migration cannot be rolled back: it has no downgrade, and nothing was kept to undo it."""
 
 
 class UnknownRunError(UsageError):
     """No run is on record that could be meant."""
+
+
+class ForeignHistoryError(UsageError):
+    """The history of another migration tool cannot be taken over. Nothing was changed."""
+
+
+class ForeignRecordError(ForeignHistoryError):
+    """A record in another tool's history is none of that tool's.
+
+    ``record`` is its ``_id``, as Python writes it; ``field`` the one that is wrong.
+    """
+
+    def __init__(self, record: str, field: str, what: str) -> None:
+        self.record, self.field = record, field
+        super().__init__(
+            f"The record with _id {record} cannot be imported: its {field} {what}. Correct it, or name the "
+            "right collection with --collection. Nothing was imported."
+        )
+
+
+class NotMarkableError(UsageError):
+    """A migration cannot be marked as it stands. Nothing was changed."""
+
+
+class VerificationError(ChunkmigrateError):
+    """A migration did what it does, and its verification failed. What it has written is committed."""
+
+
+class VerificationWritesError(UsageError):
+    """A verification may only read. ``command`` is what it was about to send."""
+
+    def __init__(self, migration: str, command: str) -> None:
+        self.migration, self.command = migration, command
+        super().__init__(
+            f"verify(db) of {migration} is to look, and was about to change something ({command}). The "
+            "command was not sent. What changes data belongs into upgrade(db)."
+        )
 
 
 class BudgetTooSmallError(UsageError):

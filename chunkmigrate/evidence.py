@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import ObjectId
 
-from chunkmigrate import checkpoint, lease_record, quarantine, records, server
+from chunkmigrate import checkpoint, leases, quarantine, records, server
 from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
 from chunkmigrate.plain import in_line
+from chunkmigrate.records import Place, undivided
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.records import Intent
+
+# The history has lines that are none: what was marked has an origin.
+_A_RUN = {"origin": None}
 
 # How many names a sentence lists.
 _LISTED = 8
@@ -67,8 +71,7 @@ def gathered(database: Database[Any], wanted: str | None) -> Evidence:
         if run is None:
             message = "No run is on record in this database yet."
             raise UnknownRunError(message)
-        lease = lease_record.look(database, run["migration"])
-        ours = lease if lease is not None and lease.token == run.get("token") else None
+        ours = leases.last_of(database, run["migration"], run.get("token"))
         status = DIED if run["status"] == RUNNING and not _lives(ours) else run["status"]
         left = _left(database, run) if ours and status == DIED else None
     return Evidence(
@@ -93,7 +96,7 @@ def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
         return {}
     if ObjectId.is_valid(wanted) and runs.find_one({"_id": ObjectId(wanted)}, {"_id": 1}):
         return {"_id": ObjectId(wanted)}
-    name, names = wanted.removesuffix(".py").rpartition("/")[2], sorted(runs.distinct("migration"))
+    name, names = wanted.removesuffix(".py").rpartition("/")[2], sorted(runs.distinct("migration", _A_RUN))
     matching = [name] if name in names else [one for one in names if name and name in one]
     if len(matching) == 1:
         return {"migration": matching[0]}
@@ -105,7 +108,7 @@ def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
 
 
 def _latest(runs: Collection[Any], chosen: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = runs.find_one(chosen, sort=[("began", -1), ("_id", -1)])
+    found: Mapping[str, Any] | None = runs.find_one({**_A_RUN, **chosen}, sort=[("began", -1), ("_id", -1)])
     return found
 
 
@@ -114,15 +117,21 @@ def _listed(names: Sequence[str]) -> str:
     return (in_line(", ".join(names[:_LISTED])) + more) if names else "none at all"
 
 
+def _place(database: Database[Any], run: Mapping[str, Any]) -> Place | None:
+    """Return where a run was at work: at a partition it had taken, or at the last step that was begun."""
+    ours = run.get("place") or undivided(run["migration"])
+    last = database[checkpoint.COLLECTION].find_one(ours, {"step": 1}, sort=[("step", -1)])
+    return last and Place(run["migration"], last["step"], run.get("place", {}).get("partition", 0))
+
+
 def _left(database: Database[Any], run: Mapping[str, Any]) -> Left | None:
     """Return what a run that died was about to do in its last step, and what was at work."""
     stored = database[checkpoint.COLLECTION].with_options(RAW)
-    slots = [*stored.find({"migration": run["migration"]})]
-    if not slots or run.get("quiet"):
+    place = _place(database, run)
+    if place is None or run.get("quiet"):
         return None
-    step = max(slot["step"] for slot in slots)
-    record = records.read([slot for slot in slots if slot["step"] == step])
-    mark = stored.find_one({"_id": checkpoint.mark_id(f"{run['migration']}:{step}")})
+    record = records.read([*stored.find(place.matching())])
+    mark = stored.find_one({"_id": checkpoint.mark_id(place.key)})
     key = records.key(mark["document"]) if mark else None
     return Left(
         intent=None if record.done else record.intent,

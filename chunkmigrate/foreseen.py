@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from chunkmigrate.dryrun import Foreseen
 
 
-def show(migration: str, steps: Sequence[Foreseen], console: Console | None = None) -> None:
-    """Print what each step would do."""
+_VERIFIES = "A run ends with the migration's verify(db), which is not called here, and fails where that does."
+
+
+def show(
+    migration: str, steps: Sequence[Foreseen], console: Console | None = None, *, verifies: bool = False
+) -> None:
+    """Print what each step would do; ``verifies``: it has a verification."""
     out = console or Console(highlight=False)
     for number, step in enumerate(steps, 1):
         out.print(f"Step {number} of {migration}, {step.namespace}: nothing was written.", markup=False)
@@ -31,10 +36,14 @@ def show(migration: str, steps: Sequence[Foreseen], console: Console | None = No
             out.print(line, markup=False, soft_wrap=True)
     if not steps:
         out.print(f"{migration} returns no Backfill: there is nothing to read.", markup=False)
+    if verifies:
+        out.print(_VERIFIES, markup=False, soft_wrap=True)
 
 
-def as_lines(migration: str, steps: Sequence[Foreseen]) -> Iterator[str]:
-    """Yield a line of JSON for each step."""
+def as_lines(migration: str, steps: Sequence[Foreseen], *, verifies: bool = False) -> Iterator[str]:
+    """Yield a line of JSON for each step, behind one that says that it ``verifies``."""
+    if verifies:
+        yield json.dumps({"event": "verifies", "migration": migration, "message": _VERIFIES})
     for number, step in enumerate(steps, 1):
         yield json.dumps({"event": "dry_run", "migration": migration, "step": number} | _document(step))
 

@@ -89,6 +89,14 @@ def foresee(document: bytes | memoryview, reading: Reading, statements: Iterable
     return seen
 
 
+def beside(before: bytes, after: bytes) -> Foresight:
+    """Return what is known where a server has said what becomes of a document; its ``_id`` stays."""
+    was, becomes = tree.read(before), tree.read(after)
+    if isinstance(was, Fields) and isinstance(becomes, Fields) and becomes["_id"] is Mark.MISSING:
+        becomes = replace(becomes, named={"_id": was["_id"], **becomes.named})
+    return Foresight(was, becomes)
+
+
 def _foreseen(seen: Foresight, statement: Statement, reading: Reading, *, lost: bool) -> Foresight:
     if statement.namespace != reading.namespace:
         raise ElsewhereError("it goes to another collection")

@@ -37,7 +37,8 @@ class Holder:
 
     ``token`` is random and made for one attempt: names, addresses and process ids are all used again.
     ``started`` is when the process started, as the system counts it; ``boot`` the machine's boot; and
-    ``namespaces`` those in which ``pid`` and ``started`` mean something.
+    ``namespaces`` those in which ``pid`` and ``started`` mean something. Processes of one ``group`` share the
+    work of a migration.
     """
 
     token: str
@@ -49,6 +50,7 @@ class Holder:
     started: str = ""
     boot: str = ""
     namespaces: str = ""
+    group: str = ""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Holder:
@@ -62,6 +64,10 @@ class Holder:
         """Return what is stored."""
         return asdict(self)
 
+    def works_with(self, other: Holder | None) -> bool:
+        """Whether the two belong to one group."""
+        return other is not None and bool(self.group) and self.group == other.group
+
     def shown(self) -> str:
         """Return the name people know it by: ``pod migrate-x7k2p on node-3 (pid 1)``."""
         where = f"pod {self.pod}" if self.pod else f"host {self.host}"
@@ -73,7 +79,8 @@ def this_process(environment: Mapping[str, str] = os.environ, root: Path = ROOT)
     """Return this process as a holder, under a new token.
 
     The pod is ``CHUNKMIGRATE_POD``, or inside Kubernetes the name of the host, which is the pod's there;
-    ``CHUNKMIGRATE_POD_UID`` and ``CHUNKMIGRATE_NODE`` complete it.
+    ``CHUNKMIGRATE_POD_UID`` and ``CHUNKMIGRATE_NODE`` complete it. Its group is ``CHUNKMIGRATE_GROUP``, or
+    the Indexed Job the pod is one of.
     """
     host = socket.gethostname()
     in_pod = "KUBERNETES_SERVICE_HOST" in environment
@@ -88,7 +95,24 @@ def this_process(environment: Mapping[str, str] = os.environ, root: Path = ROOT)
         started=started,
         boot=boot,
         namespaces=_namespaces(root),
+        group=environment.get("CHUNKMIGRATE_GROUP") or _indexed_job(environment, host),
     )
+
+
+def _indexed_job(environment: Mapping[str, str], host: str) -> str:
+    """Return the name of the Job: its pods' hosts are called by it and by the index, ``orders-0``."""
+    index = environment.get("JOB_COMPLETION_INDEX")
+    return host.removesuffix(f"-{index}") if index else ""
+
+
+def user() -> str:
+    """Return the user this process runs as; nothing where it has no name, as in most containers."""
+    import getpass  # late: only whoever records or asks something needs it
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def who() -> dict[str, str]:

@@ -6,24 +6,29 @@ business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import sizing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.migration import Migration
+    from chunkmigrate.outcome import Progress
 
 
 @dataclass(slots=True)
 class Interruption:
-    """Asks a run to stop once the functions of its migration were given so many documents."""
+    """Asks a run to stop once the functions of its migration were given so many documents.
+
+    Where the server does it alone there are none: what it has updated is told by `committed`.
+    """
 
     left: int
+    _by_server: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Refuse what would stop it before it began."""
@@ -37,9 +42,20 @@ class Interruption:
 
     def of(self, migration: Migration) -> Migration:
         """Return the migration, its functions watched."""
-        return replace(migration, upgrade=lambda db: [*map(self._watched, migration.steps(db))])
+        return replace(migration, upgrade=lambda db: self._steps(migration.steps(db)))
+
+    def committed(self, progress: Progress) -> None:
+        """Note the documents of a chunk."""
+        if progress.step in self._by_server:
+            self.left -= progress.result.read
+
+    def _steps(self, steps: Sequence[Backfill]) -> list[Backfill]:
+        self._by_server = {number for number, step in enumerate(steps, 1) if step.server is not None}
+        return [*map(self._watched, steps)]
 
     def _watched(self, backfill: Backfill) -> Backfill:
+        if backfill.server is not None:
+            return backfill
         if backfill.transform:
             return replace(backfill, transform=self._counting(backfill.transform, lambda _: 1))
         return replace(backfill, each_chunk=self._counting(backfill.each_chunk, len))

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.errors import ChunkmigrateError
+from chunkmigrate.errors import ChunkmigrateError, ClusterError
 from chunkmigrate.kubernetes.diagnosis import Seen, diagnose
 from chunkmigrate.kubernetes.ending import OVER, Kind
 from chunkmigrate.kubernetes.fields import at, items, text
@@ -104,5 +104,8 @@ class JobCancel:
                 self.say(f"ConfigMap {name} is left: {error}")
 
     def _is_there(self) -> bool:
-        there = self.cluster.job(self._name)
+        try:
+            there = self.cluster.job(self._name)
+        except ClusterError:
+            return True  # it was asked to go, and an API that is away for a moment takes nothing back
         return there is not None and at(there, "metadata", "uid") == at(self.job, "metadata", "uid")

@@ -1,4 +1,4 @@
-"""Job options: the flags of every command that makes a Job, with their line of help.
+"""Job options: the flags of every command that makes a Job, with their line of help, and what they make.
 
 A command gets them as one value: what was typed, by the name of the choice. What may be chosen, and what is
 wrong with it, is for ``kubernetes.choices`` to say.
@@ -7,16 +7,28 @@ wrong with it, is for ``kubernetes.choices`` to say.
 from __future__ import annotations
 
 import inspect
+import os
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from chunkmigrate import settings as settings_
+from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.migration import discover, find
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from chunkmigrate.kubernetes.choices import Choices
+    from chunkmigrate.kubernetes.workload import Workload
 
 Text = str | None
 Texts = list[str] | None
+
+# What a project may say for Helm, Argo CD, a CronJob or Airflow, and no Job has.
+_OF_OTHER_FORMATS = ("format", "hook", "weight", "schedule")
 
 
 def with_job_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +48,33 @@ def with_job_flags(command: Callable[..., None]) -> Callable[..., None]:
         _typed, include_extras=True
     )
     return with_flags
+
+
+def chosen(flags: Mapping[str, Any]) -> Choices:
+    """Return what was chosen by flags, and by the project."""
+    from chunkmigrate.kubernetes import choices
+
+    return choices.choose(settings_.kubernetes(Path()), flags)
+
+
+def chosen_job(flags: Mapping[str, Any]) -> Choices:
+    """Return what was chosen for a plain Job, whatever else the project has rendered."""
+    from chunkmigrate.kubernetes import choices
+
+    if (asked := flags.get("format", "job")) != "job":
+        message = f"The format setting: a Job is submitted, and {asked} is for something else to start."
+        raise InvalidSettingError(message)
+    table = settings_.kubernetes(Path())
+    plain = {name: value for name, value in table.items() if name not in _OF_OTHER_FORMATS}
+    return choices.choose(plain, flags)
+
+
+def workload(name: str, directory: str | None, choices: Choices) -> Workload:
+    """Return the migration of a name, or of part of one, with all its manifest is made of."""
+    from chunkmigrate.kubernetes.workload import prepare
+
+    found = discover(settings_.resolve({"dir": directory}, os.environ, Path()).folder)
+    return prepare(find(found, name), found, choices)
 
 
 def _option(flag: str, help_: str, metavar: str | None = None) -> Any:
@@ -60,7 +99,10 @@ def _typed(
         typer.Option("--mount", help="Mount the migration; else it is in the image.", show_default=False),
     ] = None,
     namespace: Annotated[
-        Text, _option("--namespace", "The namespace; else whoever applies it says so.")
+        Text,
+        typer.Option(
+            "--namespace", "-n", help="The namespace; else whoever applies it says so.", show_default=False
+        ),
     ] = None,
     database: Annotated[Text, _option("--database", "The database, where the URI names none.")] = None,
     secret: Annotated[Text, _option("--secret", "The Secret that holds the URI. [default: mongodb]")] = None,

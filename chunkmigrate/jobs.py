@@ -6,22 +6,14 @@ for: a pod has no use for it.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from chunkmigrate import jobs_live
-from chunkmigrate import settings as settings_
+from chunkmigrate import job_submit, jobs_live
 from chunkmigrate.errors import InvalidSettingError
-from chunkmigrate.job_options import with_job_flags
-from chunkmigrate.migration import discover, find
+from chunkmigrate.job_options import chosen, with_job_flags, workload
 from chunkmigrate.options import Dir  # noqa: TC001 (typer reads it)
-
-if TYPE_CHECKING:
-    from chunkmigrate.kubernetes.choices import Choices
-    from chunkmigrate.kubernetes.workload import Workload
 
 job = typer.Typer(
     name="job",
@@ -54,30 +46,17 @@ def render(
     from chunkmigrate.kubernetes import rbac as rbac_
     from chunkmigrate.kubernetes import renderings, text
 
-    chosen = _chosen(flags)
+    choices = chosen(flags)
     if rbac is not None:
-        typer.echo(text.of(rbac_.objects(rbac, namespace=chosen.namespace, mount=chosen.mount)), nl=False)
+        typer.echo(text.of(rbac_.objects(rbac, namespace=choices.namespace, mount=choices.mount)), nl=False)
         return
     if name is None:
         raise InvalidSettingError("Name the migration whose Job is to be printed.")
-    workload = _workload(name, directory, chosen)
-    for warning in workload.warnings:
+    found = workload(name, directory, choices)
+    for warning in found.warnings:
         typer.echo(f"Warning: {warning}.", err=True)
-    typer.echo(renderings.rendered(workload), nl=False)
+    typer.echo(renderings.rendered(found), nl=False)
 
 
-def _chosen(flags: dict[str, Any]) -> Choices:
-    from chunkmigrate.kubernetes import choices
-
-    return choices.choose(settings_.kubernetes(Path()), flags)
-
-
-def _workload(name: str, directory: str | None, chosen: Choices) -> Workload:
-    from chunkmigrate.kubernetes import workload
-
-    found = discover(settings_.resolve({"dir": directory}, os.environ, Path()).folder)
-    return workload.prepare(find(found, name), found, chosen)
-
-
-for verb in (jobs_live.submit, jobs_live.watch, jobs_live.cancel, jobs_live.diagnose):
+for verb in (job_submit.submit, jobs_live.watch, jobs_live.cancel, jobs_live.diagnose):
     job.command()(verb)

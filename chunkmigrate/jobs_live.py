@@ -1,4 +1,4 @@
-"""Jobs, live: what an operator does to a Job in a cluster: submit, watch, cancel, diagnose.
+"""Jobs, live: what an operator does to a Job that is in a cluster: watch, cancel, diagnose.
 
 They parse, call and print, and say which exit code the end of a Job is. What is done is ``job_watch``' and
 ``job_cancel``'s business, what it means ``kubernetes.diagnosis``'; none is imported before it is asked for.
@@ -12,17 +12,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from chunkmigrate import settings as settings_
-from chunkmigrate.errors import ChunkmigrateError, InvalidSettingError, UnknownJobError
+from chunkmigrate.errors import ChunkmigrateError, UnknownJobError
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, Context, DatabaseName, Namespace, Uri  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pymongo.database import Database
 
@@ -46,25 +46,6 @@ JobName = Annotated[
 ]
 
 
-def submit(
-    manifest: Annotated[str, typer.Argument(help="A file of YAML or JSON, or - for standard input.")],
-    *,
-    context: Context = None,
-    namespace: Namespace = None,
-) -> None:
-    """Create a Job, and the ConfigMaps beside it. One that is there is not replaced."""
-    from chunkmigrate.kubernetes import reading, submitting
-
-    read = reading.read(_written(manifest), "standard input" if manifest == "-" else manifest)
-    if namespace and read.namespace and namespace != read.namespace:
-        message = f"{manifest} is for namespace {read.namespace}, and --namespace says {namespace}."
-        raise InvalidSettingError(message)
-    with _cluster(context, read.namespace or namespace) as cluster:
-        name = submitting.submit(cluster, read, lambda warning: typer.echo(f"Warning: {warning}", err=True))
-        typer.echo(f"Job {name} is created in namespace {cluster.namespace}.")
-        typer.echo(f"`chunkmigrate job watch {name}` follows it.", err=True)
-
-
 def watch(
     name: JobName = None,
     *,
@@ -76,18 +57,29 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Follow a Job to its end, and end as it ends. Ctrl-C stops watching, not the Job."""
+    from chunkmigrate.kubernetes import choosing
+
+    settings = settings_of(uri=uri, database=database)
+    with cluster_of(context, namespace) as cluster:
+        follow(cluster, choosing.chosen(cluster, name), settings, logs=logs, as_json=as_json)
+
+
+def follow(
+    cluster: Cluster, found: Mapping[str, Any], settings: Settings, *, logs: bool, as_json: bool
+) -> NoReturn:
+    """Follow a Job to its end, with what the database of ``settings`` knows; exit as the Job ends."""
     from chunkmigrate import lastruns
     from chunkmigrate.job_watch import JobWatch
     from chunkmigrate.kubernetes import choosing
     from chunkmigrate.kubernetes.fields import text
     from chunkmigrate.kubernetes.story import Story
 
-    settings = _settings(uri=uri, database=database)
+    called, migration = text(found, "metadata", "name"), choosing.migration(found)
+    whole = choosing.is_whole(found)
+    stands = (
+        partial(lastruns.standing, settings, migration, whole=whole) if settings.uri and migration else None
+    )
     with ExitStack() as stack:
-        cluster = stack.enter_context(_cluster(context, namespace))
-        found = choosing.chosen(cluster, name)
-        called, migration = text(found, "metadata", "name"), choosing.migration(found)
-        stands = partial(lastruns.standing, settings, migration) if settings.uri and migration else None
         shown = stack.enter_context(_display(as_json=as_json))
         try:
             ended = JobWatch(cluster, Story(called, found), shown, stands, logs=logs).run()
@@ -118,10 +110,10 @@ def cancel(
     from chunkmigrate.kubernetes import choosing
     from chunkmigrate.kubernetes.fields import text
 
-    settings = _settings(uri=uri, database=database)
-    with _cluster(context, namespace) as cluster, _database(settings, unless=now) as db:
+    settings = settings_of(uri=uri, database=database)
+    with cluster_of(context, namespace) as cluster, _database(settings, unless=now) as db:
         found = choosing.chosen(cluster, name)
-        migration = _full_name(db, choosing.migration(found))
+        migration = _full_name(db, found)
         ask = partial(_ask, db, migration) if db is not None and migration else None
         if not JobCancel(cluster, found, _say, ask).run(now=now):
             raise typer.Exit(FAILED)
@@ -140,33 +132,27 @@ def diagnose(
     """Say how a Job and each of its pods ended, with the evidence and what to do."""
     from chunkmigrate.kubernetes import choosing, diagnosis, story
 
-    settings = _settings(uri=uri, database=database)
-    with _cluster(context, namespace) as cluster:
+    settings = settings_of(uri=uri, database=database)
+    with cluster_of(context, namespace) as cluster:
         try:
             found = choosing.chosen(cluster, name)
-            seen = story.looked(cluster, found)
+            seen = story.looked(cluster, found, partial(typer.echo, err=True))
         except UnknownJobError:
             seen = story.left(cluster, name)
             if not (seen.pods or seen.events):
                 raise
-    known = _known(settings, choosing.migration(seen.job))
+    known = _known(settings, seen.job)
     _report(diagnosis.diagnose(replace(seen, known=known)), as_json=as_json)
 
 
-def _written(manifest: str) -> str:
-    try:
-        return sys.stdin.read() if manifest == "-" else Path(manifest).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"The manifest {manifest} cannot be read: {error}."
-        raise InvalidSettingError(message) from error
-
-
 @contextmanager
-def _cluster(context: str | None, namespace: str | None) -> Iterator[Cluster]:
+def cluster_of(context: str | None, namespace: str | None) -> Iterator[Cluster]:
+    """Yield the cluster to work in: in the namespace named, else the project's, else the context's."""
     from chunkmigrate.kubernetes.client import connect
     from chunkmigrate.kubernetes.cluster import Cluster
 
-    api = connect(context=context, namespace=namespace)
+    project = settings_.kubernetes(Path()).get("namespace")
+    api = connect(context=context, namespace=namespace or (project if isinstance(project, str) else None))
     try:
         yield Cluster(api)
     finally:
@@ -186,17 +172,22 @@ def _database(settings: Settings, *, unless: bool = False) -> Iterator[Database[
         yield database
 
 
-def _full_name(database: Database[Any] | None, part: str) -> str:
+def _full_name(database: Database[Any] | None, job: Mapping[str, Any] | None) -> str:
+    """Return the migration of a Job, as the database has it; empty where that is not certain."""
     from chunkmigrate import lastruns
+    from chunkmigrate.kubernetes import choosing
 
-    return (lastruns.full_name(database, part) or "") if database is not None and part else ""
+    part = choosing.migration(job)
+    if database is None or not part:
+        return ""
+    return lastruns.full_name(database, part, whole=choosing.is_whole(job)) or ""
 
 
-def _known(settings: Settings, part: str) -> Sequence[Known]:
+def _known(settings: Settings, job: Mapping[str, Any] | None) -> Sequence[Known]:
     from chunkmigrate import lastruns
 
     with _database(settings) as database:
-        name = _full_name(database, part)
+        name = _full_name(database, job)
         return lastruns.known(database, name) if database is not None and name else ()
 
 
@@ -247,7 +238,8 @@ def _code(found: Diagnosis) -> int:
     return found.job.exit_code if found.job.exit_code in _OF_A_RUN else FAILED
 
 
-def _settings(**flags: Any) -> Settings:
+def settings_of(**flags: Any) -> Settings:
+    """Return the settings, with those flags over environment and project."""
     return settings_.resolve(flags, os.environ, Path())
 
 

@@ -13,6 +13,7 @@ from chunkmigrate.errors import ChunkmigrateError
 from chunkmigrate.kubernetes.ending import Known
 from chunkmigrate.ledger import PENDING, Ledger
 from chunkmigrate.opening import opened
+from chunkmigrate.records import undivided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +43,9 @@ class Stand:
         return f"{self.status}, {self.read:,} documents read, {where}"
 
 
-def standing(settings: Settings, part: str, sleep: Callable[[float], Any]) -> Iterator[Stand | str]:
+def standing(
+    settings: Settings, part: str, sleep: Callable[[float], Any], *, whole: bool = False
+) -> Iterator[Stand | str]:
     """Yield where a migration stands, again and again; a text where the database cannot say.
 
     The first try of a connection may take long, and nobody is to wait for it: this is read in a thread.
@@ -52,7 +55,7 @@ def standing(settings: Settings, part: str, sleep: Callable[[float], Any]) -> It
         try:
             with opened(settings) as database:
                 while True:
-                    yield stand(database, full_name(database, part) or part)
+                    yield stand(database, full_name(database, part, whole=whole) or part)
                     lost = False
                     sleep(STAND_SECONDS)
         except ChunkmigrateError as error:
@@ -62,10 +65,13 @@ def standing(settings: Settings, part: str, sleep: Callable[[float], Any]) -> It
             sleep(AGAIN_SECONDS)
 
 
-def full_name(database: Database[Any], part: str) -> str | None:
-    """Return the migration that a part of its name means, of those that have run; None where that is open."""
+def full_name(database: Database[Any], part: str, *, whole: bool = False) -> str | None:
+    """Return the migration that a part of its name means, of those that have run; None where that is open.
+
+    ``whole``: it is no part. Of one that has not run yet the name may be a part of another's that has.
+    """
     names = Ledger(database).entries().keys()
-    fitting = [name for name in names if part in name]
+    fitting = [] if whole else [name for name in names if part in name]
     return part if part in names else fitting[0] if len(fitting) == 1 else None
 
 
@@ -90,7 +96,9 @@ def _known(run: Mapping[str, Any]) -> Known:
 
 
 def _last(database: Database[Any], migration: str, run: Mapping[str, Any]) -> Known:
-    intent = checkpoint.intended(database, migration, run.get("generation", 0))
+    ours = run.get("place") or undivided(migration)
+    generation = run.get("place_generation" if "place" in run else "generation", 0)
+    intent = checkpoint.intended(database, ours, generation)
     if intent is None:
         return _known(run)
     return replace(

@@ -1,5 +1,7 @@
 """Lease: the right to run one migration, held by one process at a time and renewed while it works.
 
+Where several processes share a step, each of its partitions has a lease of its own.
+
 A lease that runs out may be taken by another run, under a new generation. What keeps the former holder from
 writing is that generation, which every chunk's transaction asks for; here it only learns of it, so that it
 stops at once. The record is ``lease_record``'s, whether a process lives is ``holder``'s to say, and what to
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from chunkmigrate.holder import Holder
-    from chunkmigrate.lease_record import Former, LeaseRecord
+    from chunkmigrate.lease_reading import Former, LeaseRecord
+    from chunkmigrate.lease_record import Name
 
     Fence = Callable[[int, ClientSession | None], None]
 
@@ -72,7 +75,7 @@ class Lease:
     def __init__(
         self,
         database: Database[Any],
-        migration: str,
+        name: Name,
         holder: Holder,
         *,
         seconds: float = LEASE_SECONDS,
@@ -81,7 +84,7 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._database, self._migration, self._holder = database, migration, holder
+        self._database, self._name, self._holder = database, name, holder
         self._seconds, self._fence, self._clock, self._sleep = seconds, fence, clock, sleep
         # A renewal need not survive the loss of a server: the fence does, and the next one follows soon.
         self._records = lease_record.collection_of(database).with_options(write_concern=WriteConcern(1))
@@ -115,6 +118,11 @@ class Lease:
         return self._generation
 
     @property
+    def held(self) -> bool:
+        """Whether the lease is ours to give back; also where it was lost."""
+        return self._held
+
+    @property
     def lost(self) -> bool:
         """Whether the lease was taken away. Once true it stays so."""
         return self._lost
@@ -138,9 +146,9 @@ class Lease:
     ) -> Former | None:
         """Take the lease; return who held it last, if they never gave it back.
 
-        Waits ``wait`` seconds for a holder that lives, and as long as it takes for one of whom nothing is
-        known: until it renews, or its lease runs out, whichever comes first. ``said`` is told once that it
-        waits. Raises `LeaseHeldError` when the wait is over or ``stopped``.
+        Waits ``wait`` seconds for a holder that lives, and as long as it takes for one of our own group, and
+        for one of whom nothing is known: until it renews, or its lease runs out. ``said`` is told once that
+        it waits. Raises `LeaseHeldError` when the wait is over or ``stopped``.
         """
         deadline, watch = self._clock() + wait, Watch(self._holder, self._clock)
         patiently = Retry(stopped=stopped)
@@ -148,15 +156,17 @@ class Lease:
             seen = patiently(self._present)
             state = watch.see(seen)
             if state is Liveness.DEAD:
-                claimed = self._claim(seen, stopped)
+                claimed = self.take(seen, stopped)
                 if claimed:
                     return claimed.former
                 if not stopped():
                     continue  # somebody was faster
-            if stopped() or (state is Liveness.ALIVE and self._clock() >= deadline):
+            friendly = self._holder.works_with(seen.holder)
+            if stopped() or (state is Liveness.ALIVE and self._clock() >= deadline and not friendly):
                 raise refusal(seen)
-            said(announcement(seen, wait))
-            said = _nothing
+            if not friendly:
+                said(announcement(seen, wait))
+                said = _nothing
             self._sleep(POLL_SECONDS)
 
     def advance(self, session: ClientSession | None) -> int:
@@ -165,7 +175,7 @@ class Lease:
         Raises `SupersededError` where the lease is not ours any more.
         """
         renewed = lease_record.renew(
-            self._records, self._migration, self._holder.token, self._seconds, advance=True, session=session
+            self._records, self._name, self._holder.token, self._seconds, advance=True, session=session
         )
         if renewed is None:
             self._lost = True
@@ -197,13 +207,14 @@ class Lease:
 
     def _give_back(self) -> None:
         with suppress(PyMongoError), pymongo.timeout(RELEASE_SECONDS):
-            lease_record.release(self._records, self._migration, self._holder.token)
+            lease_record.release(self._records, self._name, self._holder.token)
 
     def _present(self) -> LeaseRecord:
         with pymongo.timeout(self._attempt):
-            return lease_record.present(self._database, self._migration)
+            return lease_record.present(self._database, self._name)
 
-    def _claim(self, over: LeaseRecord, stopped: Callable[[], bool]) -> LeaseRecord | None:
+    def take(self, over: LeaseRecord, stopped: Callable[[], bool] = never) -> LeaseRecord | None:
+        """Take the lease if it is free, or still as ``over`` shows it; None where somebody was faster."""
         began = self._clock()
         try:
             claimed = self._fenced(over, Retry(stopped=stopped))
@@ -224,7 +235,8 @@ class Lease:
         One transaction for both would be left open by a claimant that is killed in it, on no record, and
         whoever comes next would meet conflicts until the server ends it: after 82 s, once in 25 kills.
         """
-        self._bounded(lambda: self._disarm(over.token))
+        if not over.released:  # who gave it back may be at work elsewhere
+            self._bounded(lambda: self._disarm(over.token))
         claimed = retry(lambda: self._bounded(lambda: self._taken(over)))
         if claimed:
             retry(lambda: self._bounded(lambda: self._fence(claimed.generation, None)))
@@ -232,7 +244,7 @@ class Lease:
 
     def _taken(self, over: LeaseRecord) -> LeaseRecord | None:
         records = lease_record.collection_of(self._database)
-        return lease_record.claim(records, self._migration, self._holder, self._seconds, over=over)
+        return lease_record.claim(records, self._name, self._holder, self._seconds, over=over)
 
     def _bounded(self, work: Callable[[], T]) -> T:
         with pymongo.timeout(server.ATTEMPT_SECONDS):
@@ -251,13 +263,13 @@ class Lease:
             return
         period = self._period
         with pymongo.timeout(self._attempt):
-            seen = lease_record.look(self._database, self._migration)
+            seen = lease_record.look(self._database, self._name)
         self._note(period, seen, ours=seen is not None and seen.token == self._holder.token)
 
     def _renew(self) -> None:
         period, began = self._period, self._clock()
         with pymongo.timeout(self._attempt):
-            renewed = lease_record.renew(self._records, self._migration, self._holder.token, self._seconds)
+            renewed = lease_record.renew(self._records, self._name, self._holder.token, self._seconds)
         self._note(period, renewed, ours=renewed is not None, renewed_at=began)
 
     def _note(

@@ -1,36 +1,39 @@
 """The lease's record: one document per migration, and each change of it one update on the server's clock.
 
-It is kept for ever, so that no generation is ever given twice. One that somebody has meddled with, so that it
-does not say who holds it until when, is nobody's. When to ask, to renew and to give up is ``lease``'s
-business; what an operator may do with it is ``control``'s.
+A step that several processes share has one for each of its partitions, too. It is kept for ever, so that no
+generation is ever given twice. What it says is known to ``lease_reading``. When to ask, to renew and to give
+up is ``lease``'s business; what an operator may do with it is ``control``'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from chunkmigrate.holder import Holder
-from chunkmigrate.units import format_duration
+from chunkmigrate.lease_reading import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.database import Database
+
+    from chunkmigrate.holder import Holder
+    from chunkmigrate.lease_reading import LeaseRecord
 
 COLLECTION = "chunkmigrate_leases"
 
 # Whatever a connection string makes of dates; those beyond the year 9999 come as another type, and are none.
 _DATES: CodecOptions[Any] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
-PAUSE, CANCEL = "pause", "cancel"
+# What a lease is called: the migration, or the document of a `records.Place` for one of its partitions.
+Name: TypeAlias = str | Mapping[str, Any]
 
 # What tells a record from what becomes of it, even where it is a date Python has none for, or none at all.
 _STAMP = {"$convert": {"input": "$renewed", "to": "long", "onError": None, "onNull": None}}
@@ -39,94 +42,36 @@ _NEXT = {"$add": [{"$cond": [{"$isNumber": "$generation"}, "$generation", 0]}, 1
 _NOBODY: dict[str, Any] = {"generation": 0, "holder": None, "released": True, "asked": None, "former": None}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What an operator asked of a run: ``what`` is pause or cancel."""
-
-    what: str
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Former:
-    """Who held a lease and never gave it back; ``shown`` is the name people know it by."""
-
-    pod: str
-    host: str
-    pid: int
-    shown: str
-    since: datetime
-    renewed: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeaseRecord:
-    """The record as the server had it at ``now``, which is the server's time; ``stamp`` tells a renewal."""
-
-    migration: str
-    generation: int
-    holder: Holder | None
-    since: datetime
-    renewed: datetime
-    until: datetime
-    released: bool
-    asked: Asked | None
-    former: Former | None
-    now: datetime
-    stamp: int | None = None
-
-    @property
-    def held(self) -> bool:
-        """Whether somebody has the lease, and it has not run out."""
-        return self.holder is not None and not self.released and self.until > self.now
-
-    @property
-    def token(self) -> str:
-        """Whose lease it is, or was; empty where an operator took it away."""
-        return self.holder.token if self.holder else ""
-
-    @property
-    def seconds(self) -> float:
-        """How long a renewal lasts."""
-        return (self.until - self.renewed).total_seconds()
-
-    def shown(self) -> str:
-        """Return who holds it and since when: ``pod x on node-3 (pid 1) since 09:41:07 UTC, last ...``."""
-        day = "" if self.since.date() == self.now.date() else "%Y-%m-%d "
-        age = (self.now - self.renewed).total_seconds()
-        ago = format_duration(age) if age >= 60 else f"{age:.0f} s"
-        who = self.holder.shown() if self.holder else "nobody"
-        return f"{who} since {self.since:{day}%H:%M:%S} UTC, last renewed {ago} ago"
-
-
 def collection_of(database: Database[Any]) -> Collection[Any]:
     """Return the collection of the records."""
     return database.get_collection(COLLECTION, codec_options=_DATES)
 
 
-def look(database: Database[Any], migration: str) -> LeaseRecord | None:
-    """Return the record; None where the migration never had one. Reads only."""
-    found = collection_of(database).aggregate(
-        [{"$match": {"_id": migration}}, {"$set": {"now": "$$NOW", "stamp": _STAMP}}]
-    )
-    return next(map(_record, found), None)
+def look(database: Database[Any], name: Name) -> LeaseRecord | None:
+    """Return the record; None where there never was one. Reads only."""
+    return next(found(database, {"_id": name}), None)
 
 
-def present(database: Database[Any], migration: str) -> LeaseRecord:
+def found(database: Database[Any], matching: Mapping[str, Any]) -> Iterator[LeaseRecord]:
+    """Yield the records that match, as they are now. Reads only."""
+    now = {"$set": {"now": "$$NOW", "stamp": _STAMP}}
+    return map(read, collection_of(database).aggregate([{"$match": matching}, now]))
+
+
+def present(database: Database[Any], name: Name) -> LeaseRecord:
     """Return the record, which is made where there is none: nobody's.
 
     It is not made where it is claimed, for an upsert may not ask for the server's time.
     """
-    while (found := look(database, migration)) is None:
+    while (record := look(database, name)) is None:
         with suppress(DuplicateKeyError):  # made by somebody else in this moment
-            collection_of(database).update_one({"_id": migration}, {"$setOnInsert": _NOBODY}, upsert=True)
-    return found
+            collection_of(database).update_one({"_id": name}, {"$setOnInsert": _NOBODY}, upsert=True)
+    return record
 
 
 def claim(
     collection: Collection[Any],
-    migration: str,
+    name: Name,
     holder: Holder,
     seconds: float,
     *,
@@ -134,15 +79,7 @@ def claim(
     session: ClientSession | None = None,
 ) -> LeaseRecord | None:
     """Take the lease if it is free, or still as ``over`` shows it; None where somebody else has it."""
-    free: list[Any] = [
-        {"$lte": ["$until", "$$NOW"]},
-        {"$eq": ["$released", True]},
-        {"$eq": ["$holder.token", holder.token]},
-    ]
-    if over:
-        same: list[Any] = [{"$eq": [_STAMP, over.stamp]}]
-        same += [{"$eq": ["$holder.token", over.token]}] if over.holder else []
-        free.append({"$and": same})
+    free = [*_free(over), {"$eq": ["$holder.token", holder.token]}]
     claimed = {
         "generation": _NEXT,
         "holder": {"$literal": holder.document()},
@@ -150,13 +87,13 @@ def claim(
         "released": False,
         "former": _former(holder.token),
     }
-    ours = {"_id": migration, "$expr": {"$or": free}}
+    ours = {"_id": name, "$expr": {"$or": free}}
     return _updated(collection, ours, claimed | _renewed(seconds), session)
 
 
 def renew(
     collection: Collection[Any],
-    migration: str,
+    name: Name,
     token: str,
     seconds: float,
     *,
@@ -168,17 +105,17 @@ def renew(
     One that has run out is renewed as well while nobody else took it.
     """
     raised = {"generation": _NEXT} if advance else {}
-    return _updated(collection, _ours(migration, token), raised | _renewed(seconds), session)
+    return _updated(collection, _ours(name, token), raised | _renewed(seconds), session)
 
 
-def release(collection: Collection[Any], migration: str, token: str) -> None:
+def release(collection: Collection[Any], name: Name, token: str) -> None:
     """Give the lease back; who held it stays on record."""
     over = {"until": "$$NOW", "released": True}
-    collection.update_one(_ours(migration, token), [{"$set": over}])
+    collection.update_one(_ours(name, token), [{"$set": over}])
 
 
 def revoke(
-    collection: Collection[Any], migration: str, token: str, session: ClientSession | None
+    collection: Collection[Any], name: Name, token: str, session: ClientSession | None
 ) -> LeaseRecord | None:
     """Take the lease from whom ``token`` names, under a new generation; None where it is not theirs now."""
     nobody = {
@@ -188,23 +125,33 @@ def revoke(
         "released": True,
         "former": _former(""),
     }
-    return _updated(collection, _ours(migration, token), nobody, session)
+    return _updated(collection, _ours(name, token), nobody, session)
 
 
-def ask(database: Database[Any], migration: str, what: str, by: str) -> None:
-    """Put on record what is asked of whoever runs the migration."""
-    present(database, migration)
-    asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
-    collection_of(database).update_one({"_id": migration}, [{"$set": {"asked": asked}}])
+def pass_over(
+    collection: Collection[Any], migration: str, *, over: LeaseRecord, session: ClientSession | None
+) -> LeaseRecord | None:
+    """Raise the generation of a lease that is free, or still as ``over`` shows it, and leave it nobody's.
+
+    None where somebody else has it.
+    """
+    nobody = {"generation": _NEXT, "holder": None, "until": "$$NOW", "released": True, "former": None}
+    ours = {"_id": migration, "$expr": {"$or": _free(over)}}
+    return _updated(collection, ours, {"renewed": "$$NOW", "since": "$$NOW"} | nobody, session)
 
 
-def clear(database: Database[Any], migration: str) -> None:
-    """Take back what was asked."""
-    collection_of(database).update_one({"_id": migration}, {"$set": {"asked": None}})
+def _free(over: LeaseRecord | None) -> list[Any]:
+    """Return what a lease matches that nobody has, or that is still as ``over`` shows it."""
+    free: list[Any] = [{"$lte": ["$until", "$$NOW"]}, {"$eq": ["$released", True]}]
+    if over:
+        same: list[Any] = [{"$eq": [_STAMP, over.stamp]}]
+        same += [{"$eq": ["$holder.token", over.token]}] if over.holder else []
+        free.append({"$and": same})
+    return free
 
 
-def _ours(migration: str, token: str) -> dict[str, Any]:
-    return {"_id": migration, "holder.token": token, "released": False}
+def _ours(name: Name, token: str) -> dict[str, Any]:
+    return {"_id": name, "holder.token": token, "released": False}
 
 
 def _renewed(seconds: float) -> dict[str, Any]:
@@ -232,57 +179,7 @@ def _updated(
     values: Mapping[str, Any],
     session: ClientSession | None,
 ) -> LeaseRecord | None:
-    found = collection.find_one_and_update(
+    updated = collection.find_one_and_update(
         ours, [{"$set": values}], return_document=ReturnDocument.AFTER, session=session
     )
-    return None if found is None else _record(found)
-
-
-def _record(document: Mapping[str, Any]) -> LeaseRecord:
-    """Read a record. One that nobody ever held has no dates: it counts as over since the epoch."""
-    renewed, until = document.get("renewed"), document.get("until")
-    dated = isinstance(renewed, datetime) and isinstance(until, datetime)
-    return LeaseRecord(
-        migration=document["_id"],
-        generation=document.get("generation") or 0,
-        holder=_holder(document.get("holder")) if dated else None,
-        since=_utc(document.get("since")),
-        renewed=_utc(renewed),
-        until=_utc(until),
-        released=document.get("released") is True,
-        asked=_asked(document.get("asked")),
-        former=_told(document.get("former")),
-        now=_utc(document.get("now", renewed)),
-        stamp=document.get("stamp"),
-    )
-
-
-def _holder(holder: Any) -> Holder | None:
-    named = isinstance(holder, Mapping) and isinstance(holder.get("token"), str)
-    return Holder.of(holder) if named else None
-
-
-def _asked(asked: Any) -> Asked | None:
-    """Return what is asked; a word nobody here knows, of another version perhaps, asks for nothing."""
-    if not isinstance(asked, Mapping) or asked.get("what") not in (PAUSE, CANCEL):
-        return None
-    return Asked(what=asked["what"], by=str(asked.get("by", "an operator")), at=_utc(asked.get("at")))
-
-
-def _told(former: Any) -> Former | None:
-    holder = _holder(former.get("holder")) if isinstance(former, Mapping) else None
-    if holder is None:
-        return None
-    return Former(
-        pod=holder.pod,
-        host=holder.host,
-        pid=holder.pid,
-        shown=holder.shown(),
-        since=_utc(former.get("since")),
-        renewed=_utc(former.get("renewed")),
-    )
-
-
-def _utc(found: Any) -> datetime:
-    at = found if isinstance(found, datetime) else datetime.fromtimestamp(0, UTC)
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return None if updated is None else read(updated)

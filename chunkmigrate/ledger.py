@@ -16,7 +16,7 @@ import pymongo
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from chunkmigrate import checkpoint, lease_record, quarantine, server
+from chunkmigrate import lease_record, leases, server
 from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ ROLLED_BACK = "rolled back"
 RUNNING = "running"
 STOPPED = "stopped"
 
+_NO_GROUP = {"$in": ["", None]}
+_DIED = {"$set": {"status": DIED, "reason": "It ended without a word: killed, or cut off from MongoDB."}}
+# What an entry says of the time before a run begins: who marked it, and what was verified.
+_OVER = {"origin": "", "verification": ""}
+
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
 KEEP_SECONDS = 2.0
@@ -59,36 +64,6 @@ class Ledger:
         with _bounded():
             return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
 
-    def standing(self, migrations: Sequence[Migration]) -> list[dict[str, Any]]:
-        """Return a row for each migration: its status, and the documents read so far. Reads only."""
-        entries = self.entries()
-        return [self._bounded_row(migration, entries.get(migration.name)) for migration in migrations]
-
-    def _bounded_row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
-        with _bounded():
-            return self._row(migration, entry)
-
-    def _row(self, migration: Migration, entry: Mapping[str, Any] | None) -> dict[str, Any]:
-        known = entry or {"status": PENDING, "checksum": migration.checksum}
-        slots = self.database[checkpoint.COLLECTION].find({"migration": migration.name}, {"counts": 1})
-        died = known["status"] == RUNNING and not self._is_held(migration)
-        return {
-            "name": migration.name,
-            "status": DIED if died else known["status"],
-            "direction": known.get("direction", "up"),
-            "description": migration.description,
-            "changed": known["checksum"] != migration.checksum,
-            "read": sum(slot["counts"]["read"] for slot in slots),
-            "quarantined": quarantine.count(self.database, migration.name),
-            "attempts": known.get("attempts", 0),
-            "began": known.get("began"),
-            "ended": known.get("ended"),
-        }
-
-    def _is_held(self, migration: Migration) -> bool:
-        lease = lease_record.look(self.database, migration.name)
-        return lease is not None and lease.held
-
     def entry(self, migration: str) -> Mapping[str, Any]:
         """Return what is known of a migration; empty where nothing is. Reads only."""
         with _bounded():
@@ -99,15 +74,29 @@ class Ledger:
         with _bounded():
             return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
 
+    def behind(self, gone: Sequence[str], here: Sequence[str]) -> dict[str, str]:
+        """Return, of migrations whose file is ``gone``, which of those ``here`` was run behind them.
+
+        From a folder that had both: so that file was deleted, and the folder is not just an older one. Reads
+        only.
+        """
+        if not gone:
+            return {}
+        chosen = {"follows": {"$in": [*gone]}, "migration": {"$in": [*here]}}
+        with _bounded():
+            found = self.database[RUNS].find(chosen, {"follows": 1, "migration": 1}).sort("began", 1)
+            return {run["follows"]: run["migration"] for run in found}
+
     def runs(self, migration: str) -> list[dict[str, Any]]:
         """Return the runs of a migration, oldest first. Reads only.
 
-        One that is down as running and holds no lease any more has died; nobody has told it yet.
+        What was marked is none. One that is down as running and holds no lease any more has died; nobody has
+        told it yet.
         """
         with _bounded():
-            lease = lease_record.look(self.database, migration)
-            found = [*self.database[RUNS].find({"migration": migration}).sort("began", 1)]
-        if lease and lease.held:
+            held = leases.held(self.database, migration)
+            found = [*self.database[RUNS].find({"migration": migration, "origin": None}).sort("began", 1)]
+        if held:
             return found
         return [run | {"status": DIED} if run["status"] == RUNNING else run for run in found]
 
@@ -131,14 +120,15 @@ class Ledger:
         no harm, but for an attempt that may count twice.
         """
         now = datetime.now(UTC)
-        who = {"host": holder.host, "pod": holder.pod, "pid": holder.pid, "token": holder.token}
+        who = {name: getattr(holder, name) for name in ("host", "pod", "pid", "token", "group")}
         began = {"status": RUNNING, "checksum": migration.checksum, "began": now, "ended": None}
         kept = {"migration": migration.name, "budget": budget, "sessions": [*sessions], "quiet": quiet}
         kept |= about or {}
         with _bounded():
             if not quiet:
                 entry = began | {"description": migration.description, "run": run} | dict(entered or {})
-                self._enter(migration, generation, {"$set": entry, "$inc": {"attempts": 1}})
+                began_anew = {"$set": entry, "$inc": {"attempts": 1}, "$unset": _OVER}
+                self._enter(migration, generation, began_anew)
             self._bury(migration, run, generation)
             fresh = {"$set": began | kept | who | {"generation": generation}}
             self._now(RUNS).update_one({"_id": run}, fresh, upsert=True)
@@ -146,12 +136,17 @@ class Ledger:
     def _bury(self, migration: Migration, run: ObjectId, generation: int) -> None:
         """Record as died what is down as running: ``run`` holds the lease, so nobody else runs.
 
-        Not what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the
-        last thing known of it.
+        Not those of a group, which hold other leases: `bury` is for them. Not what is paused: such a run
+        holds no lease, nobody can tell whether it lives, and "paused" is the last thing known of it.
         """
         dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
-        reason = "It ended without a word: killed, or cut off from MongoDB."
-        self._now(RUNS).update_many(dead, {"$set": {"status": DIED, "reason": reason}})
+        self._now(RUNS).update_many(dead | {"group": _NO_GROUP}, _DIED)
+
+    def bury(self, token: str) -> None:
+        """Record as died the run of the holder called ``token``, and end what it has left open."""
+        self.disarm(token)
+        with _bounded():
+            self._now(RUNS).update_many({"token": token, "status": RUNNING}, _DIED)
 
     def disarm(self, token: str) -> None:
         """End the transactions that the holder called ``token`` has left open, whose lease is taken away.
@@ -196,6 +191,30 @@ class Ledger:
             self._bury(migration, run, generation)
             self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
 
+    def took(self, migration: str, run: ObjectId, place: Mapping[str, Any], generation: int) -> None:
+        """Record that a run has taken the partition at ``place``, whose lease has now this ``generation``.
+
+        The others may all have ended before, and said how the migration stands.
+        """
+        at = {"place": dict(place), "place_generation": generation}
+        with _bounded():
+            self._now(RUNS).update_one({"_id": run}, {"$set": at | {"status": RUNNING}})
+            ended = {"_id": migration, "status": {"$in": [STOPPED, FAILED]}}
+            self.database[MIGRATIONS].update_one(ended, {"$set": {"status": RUNNING, "ended": None}})
+
+    def settle(self, migration: Migration, status: str) -> None:
+        """Record how a migration stands that several runs share, once none of them is left at work.
+
+        Who begins after that has a later generation, and says itself how it stands.
+        """
+        with _bounded():
+            lease = lease_record.look(self.database, migration.name)
+            if lease is None or leases.held(self.database, migration.name):
+                return
+            unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
+            now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}
+            self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
+
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
         lives = {"_id": run, "status": {"$in": [RUNNING, PAUSED]}}
@@ -225,6 +244,10 @@ class Ledger:
             if not quiet:
                 entry = ended | {"run": run, "status": stands or status}
                 self._enter(migration, generation, {"$set": entry})
+            if status == APPLIED and not quiet:
+                # Those of a group that died while others were at work; one that lives will say its own end.
+                left = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}}
+                self._now(RUNS).update_many(left, _DIED)
 
     def _enter(self, migration: Migration, generation: int, update: Mapping[str, Any]) -> None:
         """Change a migration's entry, or make it, unless it is of a later generation than ours.

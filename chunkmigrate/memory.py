@@ -20,7 +20,7 @@ from chunkmigrate.cgroups import find_cgroup
 from chunkmigrate.units import MI, format_bytes, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from chunkmigrate.cgroups import Cgroup
 
@@ -30,6 +30,9 @@ _BUDGET_SECONDS = 5.0
 _WORKING_SET_SECONDS = 0.1
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
+
+# Where a process that was started as one of several finds its `Share`.
+SHARE = "CHUNKMIGRATE_SHARE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +127,41 @@ def _setting(size: int) -> str:
     return str(size) if size % MI else quantity(size)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part of a budget that ``workers`` have together; it is the one with that ``number``.
+
+    ``kept`` bytes of it belong to the process that has started them.
+    """
+
+    number: int
+    workers: int
+    kept: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Share | None:
+        """Return the share the environment gives, if any."""
+        spelled = environment.get(SHARE)
+        return cls(*map(int, spelled.split("/"))) if spelled else None
+
+    def spelled(self) -> str:
+        """Return it as an environment has it."""
+        return f"{self.number}/{self.workers}/{self.kept}"
+
+    def of_budget(self, whole: Budget) -> Budget:
+        """Return the part of a budget."""
+        size = max(0, whole.size - self.kept) // self.workers
+        source = f"shared by {self.workers} workers: {whole.source}"
+        return Budget(size=size, source=source, warnings=whole.warnings if self.number == 1 else ())
+
+
 class Sensor:
     """Reads memory as often as it is asked, at a cost that allows asking often.
 
     ``memory``, ``request`` and ``tuned`` are bytes, as for ``find_budget``; ``root`` holds ``proc`` and
     ``sys``; ``rss`` answers this process's resident bytes. ``rss_start`` is that answer when the sensor was
     made. Without ``grouped`` neither the limit of the group counts, nor what others in it use: who tries a
-    budget out has only that one.
+    budget out has only that one. With a ``share`` the budget is that part, and what others use is theirs.
     """
 
     def __init__(
@@ -140,12 +171,13 @@ class Sensor:
         request: int | None = None,
         tuned: int | None = None,
         grouped: bool = True,
+        share: Share | None = None,
         root: Path = Path("/"),
         clock: Callable[[], float] = time.monotonic,
         rss: Callable[[], int] | None = None,
     ) -> None:
         self._memory, self._request, self._tuned = memory, request, tuned
-        self._root, self._clock, self._rss = root, clock, rss or process_rss()
+        self._root, self._clock, self._rss, self._share = root, clock, rss or process_rss(), share
         self._cgroup, self._host = find_cgroup(root) if grouped else None, _host_memory(root)
         self._limit: int | None = None
         self._budget, self._budget_at = self._find_budget(), clock()
@@ -175,20 +207,21 @@ class Sensor:
 
     def _find_budget(self) -> Budget:
         self._limit = self._cgroup.limit(last=self._limit) if self._cgroup else None
-        return _choose(
+        whole = _choose(
             memory=self._memory,
             request=self._request,
             limit=self._limit,
             host=self._host,
             tuned=self._tuned,
         )
+        return self._share.of_budget(whole) if self._share else whole
 
     def _beyond(self, rss: int) -> int:
         """Bytes the kernel counts against the limit beyond this process's own, 0.1 s old at most.
 
         Without a limit nothing is held against the group, and its other members are no concern of ours.
         """
-        if self._cgroup is None or self._limit is None:
+        if self._cgroup is None or self._limit is None or self._share:
             return 0
         if (now := self._clock()) - self._distance_at >= _WORKING_SET_SECONDS:
             self._distance_at = now

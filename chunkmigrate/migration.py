@@ -1,30 +1,33 @@
-"""Migration: a file with ``upgrade(db)``; made, found, ordered, and loaded when its turn comes.
+"""Migration: a file with ``upgrade(db)``; made, found, and loaded when its turn comes.
 
 Finding and ordering read the files' text and import nothing, so one broken module cannot stop the others.
-Whether a migration was applied is the ledger's to know.
+Which files are migrations is ``folder``'s to know, their order ``order``'s, and whether one was applied the
+ledger's.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate import folder as folder_
 from chunkmigrate.backfill import Backfill
+from chunkmigrate.checksum import checksum_of, parsed
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidModuleError,
     InvalidSettingError,
     UnknownMigrationError,
 )
+from chunkmigrate.order import ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -39,8 +42,16 @@ def upgrade(db):
     return Backfill(scan(db.orders, {"cents": {"$exists": False}}, fields=["price"]), to_cents)
 
 
+def downgrade(db):
+    return Backfill(scan(db.orders, {"cents": {"$exists": True}}, fields=[]), drop_cents)
+
+
 def to_cents(order):
     return UpdateOne({"_id": order["_id"]}, {"$set": {"cents": round(order["price"] * 100)}})
+
+
+def drop_cents(order):
+    return UpdateOne({"_id": order["_id"]}, {"$unset": {"cents": ""}})
 '''
 
 
@@ -48,8 +59,9 @@ def to_cents(order):
 class Migration:
     """A file in the migrations folder. ``name`` is the file's, without ``.py``.
 
-    ``memory`` is what the file itself says its pod needs, where it does. ``function`` is the one of the file
-    that is called: ``downgrade`` to roll back; ``upgrade`` is called instead where it is given.
+    ``memory`` is what the file itself says its pod needs, where it does. ``follows`` is the one before it in
+    its folder. ``function`` is the one of the file that is called: ``downgrade`` to roll back; ``upgrade`` is
+    called instead where it is given.
     """
 
     name: str
@@ -59,6 +71,7 @@ class Migration:
     dependencies: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     memory: str = ""
+    follows: str = ""
     function: str = "upgrade"
     upgrade: Callable[[Database[Any]], Any] | None = None
 
@@ -70,17 +83,16 @@ class Migration:
         except OSError as error:
             message = f"{path} cannot be read: {error.strerror}."
             raise InvalidModuleError(message) from error
-        try:
-            tree = ast.parse(source, filename=str(path))
-        except (SyntaxError, ValueError):
-            tree = ast.Module([], [])  # loading it says what is wrong; listing it must still work
-        declared = _literals(tree)
+        tree = parsed(source)
+        checksum = checksum_of(source, tree)
+        tree = tree or ast.Module([], [])  # loading it says what is wrong; listing it must still work
+        declared = _declared(path, tree)
         return cls(
             name=path.stem,
             path=path,
             description=(ast.get_docstring(tree) or "").partition("\n")[0],
-            checksum=f"sha256:{hashlib.sha256(source).hexdigest()}",
-            dependencies=tuple(map(str, declared.get("dependencies") or ())),
+            checksum=checksum,
+            dependencies=_dependencies(path, declared),
             aliases=(str(declared["name"]),) if declared.get("name") else (),
             memory=str(declared.get("memory") or ""),
         )
@@ -159,18 +171,11 @@ def create(folder: Path, name: str) -> Path:
 
 def discover(folder: Path) -> list[Migration]:
     """Return the migrations of a folder in the order they are applied: by name, dependencies first."""
-    if not folder.is_dir():
-        message = (
-            f"There is no folder {folder} with migrations. "
-            "Make one with `chunkmigrate new NAME`, or name it with --dir."
-        )
-        raise InvalidSettingError(message)
-    found = [
-        Migration.read(path)
-        for path in sorted(folder.glob("*.py"))
-        if path.is_file() and not path.name.startswith("_")
-    ]
-    return _ordered(found)
+    found = [Migration.read(path) for path in folder_.files(folder)]
+    folder_.check_aliases(found)
+    there = ordered(found)
+    before = ["", *(one.name for one in there)]
+    return [replace(one, follows=name) for one, name in zip(there, before, strict=False)]
 
 
 def find(migrations: Sequence[Migration], name: str) -> Migration:
@@ -197,40 +202,52 @@ def _listed(migrations: Sequence[Migration]) -> str:
     )
 
 
-def _literals(tree: ast.Module) -> dict[str, Any]:
-    """Return the module's plain assignments that matter here: pymongo-migrate's, and ``memory``."""
+# What a migration depends on; the second is what pymongo-migrate's modules call it.
+_DEPENDS = ("depends_on", "dependencies")
+
+
+def _declared(path: Path, tree: ast.Module) -> dict[str, Any]:
+    """Return the module's plain assignments that matter here."""
     found: dict[str, Any] = {}
     for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id in ("name", "dependencies", "memory"):
+        for name in _assigned(node):
             try:
-                found[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-            except ValueError:
-                continue
+                found[name] = _literal(node)
+            except (ValueError, TypeError) as error:
+                if name in _DEPENDS:
+                    raise _unreadable(path, name) from error
     return found
 
 
-def _ordered(found: Sequence[Migration]) -> list[Migration]:
-    waiting, placed = list(found), list[Migration]()
-    known = {name for migration in found for name in (migration.name, *migration.aliases)}
-    while waiting:
-        done = {name for migration in placed for name in (migration.name, *migration.aliases)}
-        following = next((m for m in waiting if done.issuperset(m.dependencies)), None)
-        if following is None:
-            raise _unplaceable(waiting, known)
-        waiting.remove(following)
-        placed.append(following)
-    return placed
+def _assigned(node: ast.stmt) -> list[str]:
+    """Return which of the names that matter a statement assigns."""
+    targets: list[Any] = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    named = [one.id for one in targets if isinstance(one, ast.Name)]
+    return [name for name in named if name in ("name", "memory", *_DEPENDS)]
 
 
-def _unplaceable(waiting: Sequence[Migration], known: set[str]) -> InvalidModuleError:
-    for migration in waiting:
-        for dependency in migration.dependencies:
-            if dependency not in known:
-                return InvalidModuleError(
-                    f"{migration.path} depends on {dependency}, which is not in its folder."
-                )
-    return InvalidModuleError(f"{_listed(waiting)} depend on each other in a circle.")
+def _literal(node: ast.stmt) -> Any:
+    """Return what a plain assignment assigns; `ValueError` where it is not written out, or is added to."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+        raise ValueError
+    return ast.literal_eval(node.value)
+
+
+def _dependencies(path: Path, declared: Mapping[str, Any]) -> tuple[str, ...]:
+    found = dict[str, None]()
+    for word in _DEPENDS:
+        names = declared.get(word) or ()
+        if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
+            raise _unreadable(path, word)
+        found |= dict.fromkeys(names)
+    return tuple(found)
+
+
+def _unreadable(path: Path, word: str) -> InvalidModuleError:
+    return InvalidModuleError(
+        f"{path} has {word} that cannot be read without running the file. Write the names of migrations out: "
+        f'{word} = ["20260105090000_order_prices_in_cents"].'
+    )
 
 
 def _wrong(migration: Migration, what: str) -> InvalidModuleError:

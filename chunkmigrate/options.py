@@ -23,6 +23,10 @@ Memory = Annotated[
     typer.Option(help="The budget, such as 512Mi; else the pod's request or limit.", show_default=False),
 ]
 Writers = Annotated[int | None, typer.Option(help="Writer threads, 1 to 4. [default: 2]", show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that share the work and the memory. [default: 1]", show_default=False),
+]
 MaxRate = Annotated[
     float | None,
     typer.Option(help="Documents per second, at most. [default: no limit]", show_default=False),
@@ -52,6 +56,10 @@ Notify = Annotated[
 Wait = Annotated[
     str, typer.Option(help="How long to wait for another run to end, such as 5m.", metavar="<duration>")
 ]
+Every = Annotated[bool, typer.Option("--all", help="Apply all pending migrations, as without a name.")]
+Only = Annotated[
+    bool, typer.Option("--only", help="Apply the named one alone; refused while it depends on a pending one.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and transform, and write nothing.")]
 Sample = Annotated[int | None, typer.Option(help="A dry run of about so many documents.", show_default=False)]
 Context = Annotated[
@@ -59,7 +67,9 @@ Context = Annotated[
 ]
 Namespace = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", help="The namespace; else the context's.", show_default=False),
+    typer.Option(
+        "--namespace", "-n", help="The namespace; else the project's, or the context's.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ShowValues = Annotated[

@@ -103,8 +103,9 @@ def _read(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counted(steps: Sequence[Backfill], _asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how many steps there are, and what a run starts with."""
-    return {"steps": len(steps), "rss": Sensor(grouped=False).rss_start}
+    """Return how many steps there are, which of them read documents, and what a run starts with."""
+    reading = [number for number, backfill in enumerate(steps) if backfill.server is None]
+    return {"steps": len(steps), "reading": reading, "rss": Sensor(grouped=False).rss_start}
 
 
 def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:

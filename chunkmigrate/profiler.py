@@ -30,7 +30,7 @@ from chunkmigrate.errors import (
 )
 from chunkmigrate.parts import MEMRAY, Processes, last_class
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
-from chunkmigrate.units import format_bytes
+from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +81,9 @@ class Profiler:
         if not counted["steps"]:
             name = self.asked.migration.name
             raise ProfileError(f"upgrade(db) of {name} returns no Backfill: there is nothing to profile.")
-        steps = [self._step(number, counted["rss"]) for number in range(counted["steps"])]
+        if not counted["reading"]:
+            raise ProfileError(self._only_server(counted["rss"]))
+        steps = [self._step(number, counted["rss"]) for number in counted["reading"]]
         if self.asked.memray:
             self._flamegraph()
         return Profile(
@@ -94,6 +96,13 @@ class Profiler:
             baseline=counted["rss"],
             seconds=round(self.clock() - self._began, 1),
             steps=tuple(steps),
+        )
+
+    def _only_server(self, baseline: int) -> str:
+        return (
+            f"{self.asked.migration.name} leaves its documents to the server (server=): none reaches this "
+            "process, so there is nothing to profile. Whatever the documents are, run it with "
+            f"--memory {quantity(baseline + sizing.LEAST_ROOM)}."
         )
 
     def _step(self, number: int, baseline: int) -> profiles.Step:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bson.codec_options import CodecOptions
+    from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
     from pymongo.command_cursor import CommandCursor
     from pymongo.database import Database
@@ -47,6 +48,9 @@ MAX_TEXT = 8_000
 # of a thousand or of all there are: broken documents lie together, and the first may be among them.
 FAILING_LEAST = 50
 FAILING_JUDGED = 1_000
+
+# Of a document that was set aside before there were two sentences of each failure.
+UNSAID = "What was said of it may quote it: --show-values shows it."
 
 # How many _ids of a reason a summary names.
 FEW = 5
@@ -98,6 +102,7 @@ class Quarantine:
             "namespace": self.namespace,
             "reason": error.reason,
             "message": _storable(str(error)[:MAX_TEXT]),
+            "discreet": _storable(error.discreet[:MAX_TEXT]),
             "traceback": _storable(_traceback(error)),
             "run": self.run,
             "at": datetime.now(UTC),
@@ -125,16 +130,20 @@ def judge(counts: Counts, *, ended: bool) -> None:
         raise MostlyFailingError(counts.quarantined, counts.read)
 
 
-def listing(database: Database[Any], migration: str | None) -> Iterator[dict[str, Any]]:
+def listing(
+    database: Database[Any], migration: str | None, *, show_values: bool = False
+) -> Iterator[dict[str, Any]]:
     """Yield what is in quarantine, oldest first; of one migration, or of all. Reads only.
 
-    A limit of a hundred thousand documents is somebody's: they are neither held nor sorted here, and the
-    tracebacks, most of their size, stay where they are.
+    A ``message`` quotes documents only where it is to ``show_values``; else it is not even read. A limit of a
+    hundred thousand documents is somebody's: they are neither held nor sorted here, and the tracebacks, most
+    of their size, stay where they are.
     """
     chosen = {} if migration is None else {"migration": migration}
+    message = "$message" if show_values else {"$ifNull": ["$discreet", UNSAID]}
     stages: list[Mapping[str, Any]] = [
         {"$match": chosen},
-        {"$project": dict.fromkeys(_SHOWN, 1)},
+        {"$project": dict.fromkeys(_SHOWN, 1) | {"message": message}},
         {"$sort": {"at": 1, "_id": 1}},
     ]
     with pymongo.timeout(server.ATTEMPT_SECONDS):
@@ -207,6 +216,11 @@ def count(database: Database[Any], migration: str, step: int | None = None) -> i
     chosen = {"migration": migration} | ({} if step is None else {"step": step})
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         return database[COLLECTION].count_documents(chosen)
+
+
+def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
+    """Forget what was set aside: whoever begins anew looks at every document again."""
+    database[COLLECTION].delete_many({"migration": migration}, session=session)
 
 
 def _storable(text: str) -> str:

@@ -17,9 +17,10 @@ from chunkmigrate.chunks import Chunk
 from chunkmigrate.errors import DocumentError, UndecodableError
 from chunkmigrate.memory import trim
 from chunkmigrate.quarantine import Quarantine
+from chunkmigrate.ranged import Ranged, is_a_documents, refusal
 from chunkmigrate.records import Counts
-from chunkmigrate.retry import Retry
-from chunkmigrate.sending import RefusedError, send_all
+from chunkmigrate.retry import Retry, is_too_much
+from chunkmigrate.sending import FAILURES, RefusedError, send_all
 from chunkmigrate.transforming import Transformer
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Readmission:
         self, backfill: Backfill, kept: Quarantine, key: Key, session: ClientSession | None
     ) -> Counts:
         self._context.lease.advance(session)
+        if backfill.server is not None:
+            return self._by_server(backfill, kept, key, session)
         chunk = Chunk(0, None, key)
         too_large = self._too_large(backfill.scan, key)
         if too_large:
@@ -136,6 +139,20 @@ class Readmission:
             writes=chunk.writes - (not chunk.aside),
             quarantined=chunk.quarantined,
         )
+
+    def _by_server(
+        self, backfill: Backfill, kept: Quarantine, key: Key, session: ClientSession | None
+    ) -> Counts:
+        chunk = Chunk(0, None, key)
+        try:
+            done = Ranged.of(backfill).apply_to(key, session)
+        except FAILURES as error:
+            if is_a_documents(error) or is_too_much(error):
+                raise RefusedError(0, refusal(key, error)) from error
+            raise
+        chunk.add(f"{kept.database}.{quarantine.COLLECTION}", "delete", kept.release(key), 0)
+        send_all(self._context.database.client, chunk, session)
+        return Counts(read=1, written=done.modified, writes=done.modified)
 
     def _too_large(self, scan: Scan, key: Key) -> DocumentError | None:
         """Return what is wrong with a document that does not fit into memory; it must not be read."""

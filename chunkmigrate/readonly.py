@@ -6,11 +6,17 @@ itself. What may be sent is listed here; everything else is refused before it le
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pymongo.monitoring import CommandListener
 
+from chunkmigrate import server
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
     from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
 # The server takes some of them in lower case, too.
@@ -49,6 +55,21 @@ class ReadOnly(CommandListener):
 
     def failed(self, _event: CommandFailedEvent) -> None:
         """Nothing is of interest here."""
+
+
+@contextmanager
+def reading(database: Database[Any]) -> Iterator[Database[Any]]:
+    """Yield the same database through a client of its own, with all its settings, that can only read.
+
+    `Refused` is raised by what may write.
+    """
+    # A client keeps what it was made with, credentials included, to itself; this is how the driver's own
+    # encryption makes another one of it.
+    client = database.client._duplicate(event_listeners=[ReadOnly()])  # noqa: SLF001
+    try:
+        yield server.database(client, database.name)
+    finally:
+        server.close(client)
 
 
 def is_reading(name: str, command: Any) -> bool:

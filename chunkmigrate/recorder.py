@@ -16,8 +16,9 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import clearing, server
 from chunkmigrate.direction import UP
-from chunkmigrate.errors import HalfRolledBackError, ServerError, SupersededError
-from chunkmigrate.ledger import APPLIED, PENDING, Ledger
+from chunkmigrate.disorder import HalfRolledBackError
+from chunkmigrate.errors import ServerError, SupersededError
+from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.retry import Retry
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ class Recorder:
     def pause(self) -> None:
         """Record that the run pauses, before it gives its lease back."""
         self._noted(self._ledger.paused)
+        self._settle(PAUSED)
+
+    def _settle(self, status: str) -> None:
+        """Say how the migration stands, where the run shares it with others and is the last of them."""
+        if status != APPLIED and not self._lease.held and not self._quiet:
+            self._ledger.settle(self._migration, status)
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
@@ -131,8 +138,8 @@ class Recorder:
             self._ledger.keep(self.run, facts)
 
     def _noted(self, note: Callable[..., None]) -> None:
-        generation = self._lease.generation
-        self._retry(lambda: note(self._migration, self.run, generation=generation, quiet=self._quiet))
+        generation, quiet = self._lease.generation, self._quiet or not self._lease.held
+        self._retry(lambda: note(self._migration, self.run, generation=generation, quiet=quiet))
 
     def end(self, status: str, facts: Mapping[str, Any], *, quiet: bool = False) -> None:
         """Record how the run ended; ``quiet``: in the history alone.
@@ -153,7 +160,7 @@ class Recorder:
             self._note("warning", "How the run ended could not be recorded: the database does not answer.")
 
     def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
-        generation, direction = self._lease.generation, self._direction
+        generation, direction, shared = self._lease.generation, self._direction, not self._lease.held
         back = direction.is_down and status == APPLIED and not quiet
         left_by = self.run if direction.way == "undo" else None
 
@@ -168,10 +175,12 @@ class Recorder:
                 facts,
                 generation=generation,
                 stands=direction.stands(status),
-                quiet=quiet,
+                quiet=quiet or shared,
             )
             if back:
                 clearing.of_rollback(database, name, generation)
+            if not quiet:
+                self._settle(status)
 
         if status == APPLIED:  # worth the time of an election
             self._retry(end)

@@ -22,8 +22,36 @@ if TYPE_CHECKING:
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
 
+# What the records of a step have that is not divided, those of earlier versions included.
+_UNDIVIDED: Mapping[str, Any] = {"$not": {"$gt": 0}}
+
 # One death may be chance, two a coincidence: a document is given up when it was at work in three.
 DEATHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where records belong: to a step of a migration, or to one of its partitions, which count from 1.
+
+    A step that is not divided is partition 0.
+    """
+
+    migration: str
+    step: int
+    partition: int = 0
+
+    @property
+    def key(self) -> str:
+        """What the names of its records begin with."""
+        return f"{self.migration}:{self.step}" + (f"/{self.partition}" if self.partition else "")
+
+    def matching(self) -> dict[str, Any]:
+        """Return what its records match, and no others."""
+        return {"migration": self.migration, "step": self.step, "partition": self.partition or _UNDIVIDED}
+
+    def document(self) -> dict[str, Any]:
+        """Return what is stored with each of its records."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +119,10 @@ class Deaths:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What the slots of one step say together. ``progressed``: the last attempt committed something."""
+    """What the slots of one step say together. ``progressed``: the last attempt committed something.
+
+    ``divided`` is the generation of the migration's lease under which a partition was made.
+    """
 
     namespace: str
     done: bool = False
@@ -103,6 +134,12 @@ class Record:
     intent: Intent | None = None
     deaths: Deaths | None = None
     progressed: bool = False
+    divided: int = 0
+
+
+def undivided(migration: str) -> dict[str, Any]:
+    """Return what the records of all steps match that are not divided."""
+    return {"migration": migration, "partition": _UNDIVIDED}
 
 
 def fresh(scan: Scan) -> Record:
@@ -127,6 +164,7 @@ def read(slots: Sequence[RawBSONDocument]) -> Record:
         intent=_intent(latest["intent"]),
         deaths=_deaths(first["deaths"]),
         progressed=any(slot["last"] >= 0 for slot in current),
+        divided=first.get("divided", 0),
     )
 
 
@@ -148,6 +186,7 @@ def slot_document(slot: int, generation: int, record: Record) -> dict[str, Any]:
         "slot": slot,
         "generation": generation,
         "fence": generation,
+        "divided": record.divided,
         "done": record.done,
         "upto": stored(record.upto),
         "last": -1,

@@ -7,13 +7,15 @@ codes are the command line's.
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import checkpoint, server
+from chunkmigrate import checkpoint, server, verification
 from chunkmigrate.consumers import silent
 from chunkmigrate.direction import UP
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
@@ -26,21 +28,23 @@ from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
 from chunkmigrate.recorder import Recorder
-from chunkmigrate.records import Counts
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
+from chunkmigrate.sharing import Sharing, end_sharing
 from chunkmigrate.step import Context, Step
 from chunkmigrate.timekeeper import Timekeeper, circumstances
+from chunkmigrate.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+    from chunkmigrate.backfill import Backfill
     from chunkmigrate.consumers import Note
     from chunkmigrate.direction import Direction
-    from chunkmigrate.lease_record import Former
+    from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
     from chunkmigrate.sizing import Most
@@ -55,7 +59,8 @@ class Run:
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
     ``note`` is told whenever there is something an operator should know. ``only_quarantined``: nothing but
-    the documents in quarantine. ``direction``: whether ``migration`` is one to be applied or rolled back.
+    the documents in quarantine. ``about`` is kept in its record. ``direction``: whether ``migration`` is
+    to be applied or rolled back.
     """
 
     def __init__(
@@ -71,44 +76,48 @@ class Run:
         stopped: Callable[[], bool] = lambda: False,
         note: Note = silent,
         only_quarantined: bool = False,
+        about: Mapping[str, Any] | None = None,
         direction: Direction = UP,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
         self._writers, self._wait, self._max_rate, self._most = writers, wait, max_rate, most
         self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
+        self._about = about or {}
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
-        self._note = told = self._times.note
-        ledger, self._holder = Ledger(database), this_process()
-        fence = partial(checkpoint.fence, database, migration.name)
-        self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=ledger.disarm)
+        self._note, self._direction = self._times.note, direction
+        self._ledger, self._holder = Ledger(database), this_process()
+        fence = partial(checkpoint.fence, database, checkpoint.of_lease(migration.name))
+        self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=self._ledger.disarm)
+        # Whether others may work on the same step: those of our group, or of one before us.
+        self._shared = bool(self._holder.group) and not direction.is_down
+        quiet, told = only_quarantined, self._note
         self._recorder = Recorder(
-            ledger, migration, self._lease, direction, quiet=only_quarantined, stopped=stopped, note=told
+            self._ledger, migration, self._lease, direction, quiet=quiet, stopped=stopped, note=told
         )
-        self._began, self._done, self._direction = time.monotonic(), Counts(), direction
-        self._step: Step | None = None
-        self._readmission: Readmission | None = None
-        self._position: str | None = None
+        self._verdict = Verdict(migration.name, sensor, direction)
         self._former: Former | None = None
-        self._status, self._reason = APPLIED, ""
-        # While this one was paused, another run has applied the migration.
+        # While this one was paused, or did its share, another run has applied the migration.
         self._overtaken = False
 
     @property
     def outcome(self) -> Outcome:
         """How the run stands; how it ended, once it was iterated to the end."""
-        return self._outcome(self._status, self._reason)
+        return self._verdict.outcome()
 
     def failure(self, reason: str) -> Outcome:
         """Return the outcome of a run that raised."""
-        return self._outcome(FAILED, reason)
+        self._verdict.end(FAILED, reason)
+        return self._verdict.outcome()
 
     def __iter__(self) -> Iterator[Progress]:
         """Apply the migration, yielding after each chunk. A failure is recorded and raised."""
         check_budget(self._sensor.budget, self._sensor.rss_start)
         return_large_buffers()
         with self._lease, opened(self._database.client, self._writers) as sessions:
-            self._former = self._acquire()
+            self._former = self._acquire(self._wait)
+            if self._direction.is_down:
+                end_sharing(self._database, self.migration.name)
             if self._lease.asked == "cancel":
                 raise CancelledError(self.migration.name, self._lease.asked_by)
             if self._is_done():
@@ -117,15 +126,15 @@ class Run:
 
     def _recorded(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         budget = self._sensor.budget.size
-        about = circumstances(self._sensor, writers=self._writers, max_rate=self._max_rate)
+        about = circumstances(self._sensor, writers=self._writers, max_rate=self._max_rate, **self._about)
         self._recorder.begin(self._holder, budget=budget, sessions=names(sessions), about=about)
         self._times.begin()
         try:
             yield from self._apply(sessions)
         except LeaseHeldError as error:
             # Nothing has failed: it was paused, and now somebody else goes on with it.
-            self._end(STOPPED, str(error))
-            self._record(STOPPED, quiet=True)
+            self._verdict.end(STOPPED, str(error))
+            self._record(STOPPED, quiet=not self._shared)
             raise
         except ChunkmigrateError as error:
             self._record_failure(str(error), error)
@@ -140,9 +149,9 @@ class Run:
                 self._record_failure(str(explained), explained)
                 raise explained from error
             # Asked to stop while waiting for the server: that is a stop, and the waiting was its reason.
-            self._end(STOPPED, "stop")
+            self._verdict.end(STOPPED, "stop")
             self._note("warning", explained.discreet)
-        self._record(self._status, quiet=self._overtaken)
+        self._record(self._verdict.status, quiet=self._overtaken)
 
     def _apply(self, sessions: list[ClientSession | None]) -> Iterator[Progress]:
         if not self._may_go_on():
@@ -158,57 +167,74 @@ class Run:
             return
         for number, backfill in enumerate(steps):
             while self._may_go_on():
-                step = Step(context, number, backfill, self._former)
-                yield from self._times.sampled(self._one_step(len(steps), step))
-                if not step.was_done:
-                    self._former = None
-                if self._status != PAUSED:
+                with closing(self._attempts(context, number, backfill)) as attempts:
+                    for step in attempts:
+                        yield from self._times.sampled(self._one_step(len(steps), step))
+                        if self._verdict.status != APPLIED:
+                            break
+                if self._verdict.status != PAUSED:
                     break
-            if self._status != APPLIED or self._overtaken:
+            if self._verdict.status != APPLIED or self._overtaken:
                 return
+        if not self._direction.is_down:
+            verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
+
+    def _attempts(self, context: Context, number: int, backfill: Backfill) -> Generator[Step]:
+        """Yield the attempt to make at a step; where others share it, one for each partition that is free."""
+        sharing = Sharing(context, number, backfill, self._holder, self._ledger, self._former)
+        self._shared = self._shared or sharing.is_divided()
+        if not (self._shared and sharing.divide()):
+            step = Step(context, number, backfill, self._former)
+            yield step
+            self._former = self._former if step.was_done else None
+            return
+        self._former = None
+        yield from sharing
+        if sharing.stopped_by:
+            self._interpret(sharing.stopped_by)
+        else:
+            # Others hold it as long as it takes to see that all is done, and to say so.
+            self._take_back(wait=math.inf)
 
     def _may_go_on(self) -> bool:
         """Idle as long as an operator wants it so; return whether the run is to go on."""
         while self._lease.asked == "pause" and not self._stopped() and not self._overtaken:
             self._idle()
         if self._overtaken:
-            self._end(APPLIED, ALREADY)
-        elif self._stopped():
-            self._end(STOPPED, "stop")
+            return False
+        if self._stopped():
+            self._verdict.end(STOPPED, "stop")
         elif self._lease.asked == "cancel":
-            self._end(CANCELLED, "cancel")
+            self._verdict.end(CANCELLED, "cancel")
         else:
-            self._end(APPLIED, "")
-        return self._status == APPLIED and not self._overtaken
+            self._verdict.end(APPLIED, "")
+        return self._verdict.status == APPLIED
 
     def _one_step(self, steps: int, step: Step) -> Iterator[Progress]:
-        self._step = step
+        self._verdict.step = step
         for result in step:
-            self._lease.check()
+            step.lease.check()
             yield Progress(
                 step=step.number + 1,
                 steps=steps,
-                counts=self._counts(),
+                counts=self._verdict.counts(),
                 step_read=step.gained.read,
                 total=step.total(),
                 result=result,
             )
-        self._lease.check()
+        step.lease.check()
         if step.stopped_by:
             self._interpret(step.stopped_by)
-        self._done, self._position, self._step = self._counts(), step.position, None
+        self._verdict.passed(step)
 
     def _interpret(self, stopped_by: str) -> None:
         """Say what a stop means: the loop knows only that it was to end."""
         if stopped_by == "memory" or self._stopped():
-            self._end(STOPPED, stopped_by)
+            self._verdict.end(STOPPED, stopped_by)
         elif self._lease.asked == "cancel":
-            self._end(CANCELLED, "cancel")
+            self._verdict.end(CANCELLED, "cancel")
         else:
-            self._end(PAUSED, "pause")
-
-    def _end(self, status: str, reason: str) -> None:
-        self._status, self._reason = status, reason
+            self._verdict.end(PAUSED, "pause")
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
@@ -222,22 +248,27 @@ class Run:
             self._note("paused", "", signal=OPERATOR, seconds=IDLE_SECONDS)
         if self._stopped() or self._lease.asked:
             return
-        # A death nobody has been told of yet is not forgotten because of a pause.
-        self._former = self._acquire() or self._former
-        self._overtaken = self._is_done()
+        self._take_back(wait=self._wait)
         if self._overtaken or self._lease.asked:
             return
         self._recorder.resume()
         self._note("resumed", "Going on.")
 
+    def _take_back(self, *, wait: float) -> None:
+        """Take the lease again, and see whether somebody has applied the migration in the meantime."""
+        # A death nobody has been told of yet is not forgotten because of a pause.
+        self._former = self._acquire(wait) or self._former
+        self._overtaken = self._is_done()
+
     def _is_done(self) -> bool:
         if done := self._recorder.is_done():
-            self._end(APPLIED, ALREADY)
+            # Of a migration that was shared, this run has done a part.
+            self._verdict.end(APPLIED, "" if self._shared and self._verdict.counts().read else ALREADY)
         return done
 
-    def _acquire(self) -> Former | None:
+    def _acquire(self, wait: float) -> Former | None:
         said = partial(self._note, "waiting")
-        return self._lease.acquire(wait=self._wait, stopped=self._stopped, said=said)
+        return self._lease.acquire(wait=wait, stopped=self._stopped, said=said)
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
         return Context(
@@ -256,45 +287,26 @@ class Run:
         )
 
     def _readmit(self, readmission: Readmission) -> None:
-        self._readmission = readmission
+        self._verdict.readmission = readmission
+        again = readmission.counts
         while self._may_go_on() and not readmission.ended:
             try:
                 readmission.run()
             finally:
-                self._done = readmission.counts
-        if self._status == APPLIED and self._done.quarantined:
-            self._end(FAILED, f"{self._done.quarantined:,} documents failed again and stay in quarantine")
-
-    def _counts(self) -> Counts:
-        """Count what this run did: earlier steps, and what the current one gained."""
-        return self._done + self._step.gained if self._step else self._done
+                self._verdict.done = again = readmission.counts
+        if self._verdict.status == APPLIED and again.quarantined:
+            self._verdict.end(FAILED, f"{again.quarantined:,} documents failed again and stay in quarantine")
 
     def _facts(self) -> dict[str, Any]:
         return self.outcome.facts() | self._times.facts()
 
     def _record_failure(self, reason: str, error: Exception) -> None:
-        self._end(FAILED, reason)
+        self._verdict.end(FAILED, reason)
         self._record(FAILED, error=error)
 
     def _record(self, status: str, *, quiet: bool = False, error: Exception | None = None) -> None:
         try:
             self._recorder.end(status, self._facts() | {"failure": failed(error)}, quiet=quiet)
         except ChunkmigrateError as unrecorded:
-            self._end(FAILED, str(unrecorded))
+            self._verdict.end(FAILED, str(unrecorded))
             raise
-
-    def _outcome(self, status: str, reason: str) -> Outcome:
-        return Outcome(
-            migration=self.migration.name,
-            status=self._direction.called(status),
-            counts=self._counts(),
-            peak=self._sensor.peak(),
-            start=self._sensor.rss_start,
-            budget=self._sensor.budget.size,
-            budget_source=self._sensor.budget.source,
-            seconds=time.monotonic() - self._began,
-            position=self._step.position if self._step else self._position,
-            reason=reason,
-            stay=self._readmission.stay if self._readmission else None,
-            direction=self._direction.word,
-        )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from chunkmigrate import server, tuned
+from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import (
     CancelledError,
     ChunkmigrateError,
-    HalfRolledBackError,
     LeaseHeldError,
     StoppedError,
 )
@@ -79,6 +79,7 @@ class Runs:
                 max_rate=self._settings.max_rate,
                 stopped=self._is_stopped,
                 note=consumer.note,
+                about={"follows": migration.follows},
                 **how,
             )
             return self._told(run, consumer, sensor.budget)

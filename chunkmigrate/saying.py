@@ -49,9 +49,15 @@ def _place(error: BaseException, folder: Path) -> str | None:
         if error.__cause__ is None:
             return None
         error = error.__cause__
-    lines = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    inside = [(path, line) for path, line in lines if path.resolve().is_relative_to(folder)]
+    lines = [(_at(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    inside = [(path, line) for path, line in lines if path.is_relative_to(folder)]
     if not inside:
         return None
     path, line = inside[-1]
-    return f"{path.resolve().relative_to(folder.parent)}, line {line}"
+    return f"{path.relative_to(folder.parent)}, line {line}"
+
+
+def _at(file: str) -> Path:
+    """Return where a file is, under its own name: in a mounted ConfigMap each is a link to another."""
+    path = Path(file)
+    return path.parent.resolve() / path.name

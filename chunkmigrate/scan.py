@@ -104,7 +104,7 @@ class Scan:
     def _count(self, after: Key | None) -> int:
         if not self.filter and after is None:
             return self.collection.estimated_document_count()
-        ahead = _compared("$gt", after) if after else {}
+        ahead = compared("$gt", after) if after else {}
         return self.collection.count_documents({"$and": [self.filter, ahead]}, hint=self.hint or "_id_")
 
     def average_size(self) -> int:
@@ -187,6 +187,21 @@ class Scan:
         found = Scan(self.collection, {}, ()).keys(after, upto, 1, skip=count - 1)
         return found[0] if found else None
 
+    def window(self, after: Key | None, through: Key) -> dict[str, Any]:
+        """Return the filter of what matches behind ``after``, up to and with ``through``.
+
+        It is for updates, which know no ``min()`` and ``max()``.
+        """
+        if after is not None and after.in_order_with(through):
+            between = enclosed(after.element("$gt") + through.element("$lte"))
+            return {"$and": [self.filter, {"_id": RawBSONDocument(between)}]}
+        behind = [compared("$gt", after)] if after else []
+        return {"$and": [self.filter, *behind, compared("$lte", through)]}
+
+    def one(self, key: Key) -> dict[str, Any]:
+        """Return the filter of the document called ``key``, if it matches."""
+        return {"$and": [self.filter, key.document()]}
+
     def _sizes(self, command: dict[str, Any], session: ClientSession | None = None) -> list[int]:
         projection = {"_id": 0, "size": {"$bsonSize": self.measured}}
         found = self._find(command | {"projection": projection}, session)
@@ -210,8 +225,8 @@ class Scan:
             between = enclosed(after.element("$gt") + upto.element("$lt"))
             return self._command([{"_id": RawBSONDocument(between)}], limit)
         if self.hint is not None:
-            behind = [_compared("$gt", after)] if after else []
-            return self._command([*behind, _compared("$lt", upto)], limit)
+            behind = [compared("$gt", after)] if after else []
+            return self._command([*behind, compared("$lt", upto)], limit)
         if after is None:
             return self._command([], limit) | {"max": upto.document()}
         # Index bounds compare as the index does, whatever the types. They include their lower end, hence
@@ -236,7 +251,7 @@ class Scan:
         return Page.of(reply.raw)
 
 
-def _compared(how: str, key: Key) -> dict[str, Any]:
+def compared(how: str, key: Key) -> dict[str, Any]:
     """Return a condition on ``_id`` that compares as an index does: other types are less or greater, too."""
     return {"$expr": {how: ["$_id", {"$literal": key.document()["_id"]}]}}
 

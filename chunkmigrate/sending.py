@@ -32,7 +32,7 @@ _NO_DOCUMENTS_FAULT = (13, 8000, 14031, 11601, 263, 166)
 _DUPLICATE_KEY = 11000
 # An answer repeats what an upsert has inserted, and that may be the _id of a document Python cannot decode.
 _ANSWER = CodecOptions(document_class=RawBSONDocument, unicode_decode_error_handler="replace")
-_TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and what an update that grows a document says
+TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and what an update that grows a document says
 
 
 class RefusedError(Exception):
@@ -103,12 +103,12 @@ def _failure(refused: Mapping[str, Any], chunk: Chunk, group: Group, *, undone: 
 
 def _at_fault(error: Exception, chunk: Chunk, group: Group) -> Exception | None:
     """Return what to raise where a command failed as a whole, and it is a document's fault."""
-    too_large = isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE
+    too_large = isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in TOO_LARGE
     alone = len(set(group.owners)) == 1
     if not too_large:
         return (
             None
-            if group is chunk.aside or _is_nobodys(error)
+            if group is chunk.aside or is_nobodys(error)
             else _suspected(error, chunk, group, alone=alone)
         )
     if not alone:
@@ -118,7 +118,7 @@ def _at_fault(error: Exception, chunk: Chunk, group: Group) -> Exception | None:
     return RefusedError(group.owners[0], TooLargeError(document_id, message))
 
 
-def _is_nobodys(error: Exception) -> bool:
+def is_nobodys(error: Exception) -> bool:
     """Whether other documents would meet the same, or the ladder knows what to do."""
     known = retry.is_passing(error) or retry.is_too_much(error)
     return known or not isinstance(error, OperationFailure) or error.code in _NO_DOCUMENTS_FAULT
@@ -153,7 +153,7 @@ def refusal(
     """Return what is raised where the server refuses a document; ``discreet``: the reason without values."""
     document_id = chunk.owner(number)
     message, discreet = (_refusal(document_id, why, undone=undone) for why in (reason, discreet))
-    if code in _TOO_LARGE:
+    if code in TOO_LARGE:
         return RefusedError(number, TooLargeError(document_id, message, discreet=discreet))
     return RefusedError(number, WriteRefusedError(document_id, message, code, discreet=discreet))
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WRITERS = 2
 MAX_WRITERS = 4
 
+# Each takes as much memory to begin with as a run that is alone.
+MAX_WORKERS = 64
+
 MAX_PORT = 65_535
 
 _ENVIRONMENT = {
@@ -34,6 +37,7 @@ _ENVIRONMENT = {
     "memory": "CHUNKMIGRATE_MEMORY",
     "request": "CHUNKMIGRATE_MEMORY_REQUEST",
     "writers": "CHUNKMIGRATE_WRITERS",
+    "workers": "CHUNKMIGRATE_WORKERS",
     "max_rate": "CHUNKMIGRATE_MAX_RATE",
     "metrics_port": "CHUNKMIGRATE_METRICS_PORT",
     "metrics_push": "CHUNKMIGRATE_METRICS_PUSH",
@@ -47,8 +51,8 @@ class Settings:
     """What a command was asked to work with.
 
     ``memory`` and ``request`` are bytes, ``max_rate`` is documents a second; None is no limit of one's own.
-    Where no number of ``writers`` was asked for, it is None. ``metrics_port`` 0 is any that is free.
-    ``metrics_push`` and ``notify`` are addresses, and secret.
+    Where no number of ``writers`` was asked for, it is None. ``workers`` are processes. ``metrics_port`` 0 is
+    any that is free. ``metrics_push`` and ``notify`` are addresses, and secret.
     """
 
     uri: str | None
@@ -57,6 +61,7 @@ class Settings:
     memory: int | None
     request: int | None
     writers: int | None
+    workers: int
     max_rate: float | None
     metrics_port: int | None
     metrics_push: str | None
@@ -71,7 +76,8 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
     def value(name: str) -> Any:
         if flags.get(name) is not None:
             return flags[name]
-        return environment.get(_ENVIRONMENT[name]) or project.get(name)
+        # A Secret that was made of a file ends with that file's newline.
+        return environment.get(_ENVIRONMENT[name], "").strip() or project.get(name)
 
     uri = value("uri")
     return Settings(
@@ -80,7 +86,8 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         folder=folder / str(value("dir") or "migrations"),
         memory=_size("memory", value("memory")),
         request=_size("memory request", value("request")),
-        writers=_writers(value("writers")),
+        writers=_between("writers", value("writers"), MAX_WRITERS),
+        workers=_between("workers", value("workers"), MAX_WORKERS) or 1,
         max_rate=_rate(value("max_rate")),
         metrics_port=_port(value("metrics_port")),
         metrics_push=_gateway(value("metrics_push")),
@@ -130,17 +137,17 @@ def _size(name: str, value: Any) -> int | None:
         raise InvalidSettingError(message) from error
 
 
-def _writers(value: Any) -> int | None:
+def _between(what: str, value: Any, most: int) -> int | None:
     if value is None:
         return None
     try:
-        writers = int(str(value))
+        number = int(str(value))
     except ValueError:
-        writers = 0
-    if not 1 <= writers <= MAX_WRITERS:
-        message = f"{value} is not a number of writers; there may be 1 to {MAX_WRITERS}."
+        number = 0
+    if not 1 <= number <= most:
+        message = f"{value} is not a number of {what}; there may be 1 to {most}."
         raise InvalidSettingError(message)
-    return writers
+    return number
 
 
 def _rate(value: Any) -> float | None:

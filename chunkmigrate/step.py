@@ -1,4 +1,4 @@
-"""A step: one backfill of a migration, attempted until it is done or the run ends.
+"""A step: one backfill of a migration, or one partition of it, attempted until it is done or the run ends.
 
 Puts together what an attempt needs, and begins again with smaller chunks where the server could not take
 one. What a run does around its steps (lease, ledger, pauses) is ``runner``'s business.
@@ -16,20 +16,23 @@ import pymongo
 
 from chunkmigrate import checkpoint, quarantine, server, sizing, undoing
 from chunkmigrate.direction import UP
-from chunkmigrate.errors import ChunkTooMuchError, ThrottleError, UsageError
+from chunkmigrate.errors import ChunkTooMuchError, UsageError
 from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
-from chunkmigrate.records import Counts
+from chunkmigrate.ranged import Ranged
+from chunkmigrate.records import Counts, Place
 from chunkmigrate.retry import Retry, is_conflict, overload_backoff
+from chunkmigrate.serverside import ServerSide
 from chunkmigrate.settings import MAX_WRITERS
-from chunkmigrate.throttle import Throttle
+from chunkmigrate.throttle import Throttle, explaining
 from chunkmigrate.transforming import Transformer
+from chunkmigrate.turn import Turn
 from chunkmigrate.unclean import unclean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from chunkmigrate.consumers import Note
     from chunkmigrate.direction import Direction
     from chunkmigrate.lease import Lease
-    from chunkmigrate.lease_record import Former
+    from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
     from chunkmigrate.sizing import Most
@@ -84,18 +87,32 @@ class Context:
 class Step:
     """One step of a run. Iterate it once; ``stopped_by`` then says why it ended early, if it did.
 
+    Of a step that is shared it is one ``partition``, whose ``lease`` is held; ``learned`` are the sizes of
+    the one before.
+
     ``was_done``: an earlier run had finished it.
 
     ``former`` is the holder of the lease whose run ended without a word, if that was so.
     """
 
     def __init__(
-        self, context: Context, number: int, backfill: Backfill, former: Former | None = None
+        self,
+        context: Context,
+        number: int,
+        backfill: Backfill,
+        former: Former | None = None,
+        *,
+        lease: Lease | None = None,
+        partition: int = 0,
+        learned: sizing.Sizes | None = None,
     ) -> None:
         self._context, self.number, self._backfill, self._former = context, number, backfill, former
+        self._place, self._learned = Place(context.migration, number, partition), learned
+        self.lease = lease or context.lease
         self._checkpoint: Checkpoint | None = None
         self._before: Counts | None = None
-        self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=self._predicate())
+        predicate = None if backfill.throttle is None else explaining(backfill.throttle)
+        self._throttle = Throttle(context.probe, max_rate=context.max_rate, predicate=predicate)
         self._retry = Retry(stopped=context.stopped, noticed=self._noticed)
         self.stopped_by = ""
         self.was_done = False
@@ -113,6 +130,7 @@ class Step:
             if claimed.done:
                 self.was_done = True
                 return
+            claimed.sizes = claimed.sizes or self._learned
             self._retry(partial(undoing.settle, context, self.number, self._backfill, claimed))
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
@@ -136,6 +154,11 @@ class Step:
         return None if position is None else undoing.shown(self._context, position)
 
     @property
+    def sizes(self) -> sizing.Sizes | None:
+        """The sizes the last attempt has come to."""
+        return self._checkpoint.sizes if self._checkpoint else None
+
+    @property
     def gained(self) -> Counts:
         """What this run has done of the step."""
         if self._checkpoint is None or self._before is None:
@@ -152,14 +175,38 @@ class Step:
 
     def _left(self) -> int | None:
         scan = self._backfill.scan
-        if self._checkpoint is None:
-            return None
+        if self._checkpoint is None or self._place.partition:
+            return None  # what is left of a partition says nothing of the step
         if scan.filter:
             return scan.count(self._checkpoint.position)
         total = scan.count()
         return None if total is None else max(0, total - self._checkpoint.counts.read)
 
     def _attempt(self, claimed: Checkpoint, careful: int) -> Iterator[ChunkResult]:
+        by_server = self._backfill.server is not None
+        yield from self._by_server(claimed) if by_server else self._through_pod(claimed, careful)
+        if not self.stopped_by:
+            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
+        claimed.save(done=not self.stopped_by)
+
+    def _by_server(self, claimed: Checkpoint) -> Iterator[ChunkResult]:
+        context = self._context
+        attempt = ServerSide(
+            Ranged.of(self._backfill),
+            claimed,
+            self._quarantine(),
+            context.sensor,
+            session=context.sessions[1],
+            stopped=self._is_stopped,
+            retry=self._retry,
+            throttle=self._throttle,
+            turn=Turn(self._throttle, stopped=self._is_stopped, paused=self._paused, waited=self._waited),
+            most=context.most.chunk_documents if context.most else None,
+        )
+        yield from self._judged(attempt)
+        self.stopped_by = attempt.stopped_by
+
+    def _through_pod(self, claimed: Checkpoint, careful: int) -> Iterator[ChunkResult]:
         context, backfill = self._context, self._backfill
         transformer = Transformer(backfill, self._quarantine(), self._retry)
         executor = BulkExecutor(
@@ -187,13 +234,13 @@ class Step:
                 careful=careful,
                 most=undoing.most(context, backfill),
             )
-            for result in pipeline:
-                judge(self.gained, ended=False)
-                yield result
+            yield from self._judged(pipeline)
         self.stopped_by = pipeline.stopped_by
-        if not self.stopped_by:
-            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
-        claimed.save(done=not self.stopped_by)
+
+    def _judged(self, results: Iterable[ChunkResult]) -> Iterator[ChunkResult]:
+        for result in results:
+            judge(self.gained, ended=False)
+            yield result
 
     def _claim(self, sizes: sizing.Sizes | None, *, died: bool) -> Checkpoint:
         context = self._context
@@ -201,11 +248,10 @@ class Step:
         def claim(session: ClientSession | None) -> Checkpoint:
             return checkpoint.claim(
                 context.database,
-                context.migration,
-                self.number,
+                self._place,
                 self._backfill.scan,
                 slots=context.writers,
-                advance=context.lease.advance,
+                advance=self.lease.advance,
                 session=session,
                 died=died,
                 sizes=sizes,
@@ -250,24 +296,7 @@ class Step:
         undoing.check_server(self._context, self._backfill)
 
     def _is_stopped(self) -> bool:
-        return self._context.stopped() or self._context.lease.lost or bool(self._context.lease.asked)
-
-    def _predicate(self) -> Callable[[], Any] | None:
-        predicate = self._backfill.throttle
-        if predicate is None:
-            return None
-        name = getattr(predicate, "__name__", "throttle")
-
-        def asked() -> Any:
-            try:
-                return predicate()
-            except Exception as error:
-                what = f"The throttle {name} raised {type(error).__name__}"
-                safe = "What is committed is safe; correct it and run again."
-                raise ThrottleError(f"{what}: {error}. {safe}", discreet=f"{what}. {safe}") from error
-
-        asked.__name__ = name
-        return asked
+        return self._context.stopped() or self.lease.lost or bool(self._context.lease.asked)
 
     def _noticed(self, error: Exception, pause: float) -> None:
         backoff = overload_backoff(error)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-    from chunkmigrate.outcome import Outcome
+    from chunkmigrate.outcome import Outcome, Progress
     from chunkmigrate.records import Counts
 
 Upgrade: TypeAlias = Callable[["Database[Any]"], Any]
@@ -181,7 +181,7 @@ class Migrate:
         whole = self._applied(chosen)
         before.put_back(self.database)
         watched, most = interruption.of(chosen), chunks_of(after)
-        stopped = self._run(watched, stopped=interruption.is_asked, most=most)
+        stopped = self._run(watched, interruption.committed, stopped=interruption.is_asked, most=most)
         if stopped.counts.read >= whole.counts.read:
             raise AssertionError(
                 f"{chosen.name} has no more than {stopped.counts.read:,} documents to read, so there is "
@@ -251,10 +251,12 @@ class Migrate:
         left = Contents.of(self.database)
         return Migrated(counts=ran.counts, contents=left, start=ran.start, peak=ran.peak)
 
-    def _run(self, migration: Migration, **how: Any) -> Outcome:
+    def _run(
+        self, migration: Migration, told: Callable[[Progress], None] = lambda _: None, **how: Any
+    ) -> Outcome:
         run = Run(migration, self.database, Sensor(), writers=WRITERS, **how)
-        for _ in run:
-            pass
+        for progress in run:
+            told(progress)
         return run.outcome
 
     def _migrated(self, outcome: Outcome) -> Migrated:

@@ -13,6 +13,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.errors import ThrottleError
 from chunkmigrate.pacing import ASK_SECONDS, Latency, Overload, Rate, Reason, Signal
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.load import Load
 
-__all__ = ["Reason", "Throttle"]
+__all__ = ["Reason", "Throttle", "explaining"]
 
 # MongoDB's own flow control aims at ten seconds of majority lag: beyond it the server slows down everybody.
 LAG_SECONDS = 10.0
@@ -107,6 +108,22 @@ class Throttle:
             if self._rate is not None:
                 self._rate.sent()
         return found
+
+
+def explaining(predicate: Callable[[], Any]) -> Callable[[], Any]:
+    """Return an author's predicate that raises `ThrottleError` for whatever it raised."""
+    name = getattr(predicate, "__name__", "throttle")
+
+    def asked() -> Any:
+        try:
+            return predicate()
+        except Exception as error:
+            what = f"The throttle {name} raised {type(error).__name__}"
+            safe = "What is committed is safe; correct it and run again."
+            raise ThrottleError(f"{what}: {error}. {safe}", discreet=f"{what}. {safe}") from error
+
+    asked.__name__ = name
+    return asked
 
 
 class _Predicate:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.holder import user
 from chunkmigrate.sizing import zone_of
 from chunkmigrate.timeline import Sample, Timeline
 from chunkmigrate.units import format_bytes
@@ -150,11 +151,13 @@ class Timekeeper:
         return self._clock() - self._began
 
 
-def circumstances(sensor: Sensor, *, writers: int, max_rate: float | None) -> dict[str, Any]:
-    """Return what is known of a run before it does anything."""
+def circumstances(sensor: Sensor, *, writers: int, max_rate: float | None, **more: Any) -> dict[str, Any]:
+    """Return what is known of a run before it does anything, and ``more``."""
     budget = sensor.budget
     return {
+        **more,
         "version": _version(),
+        "user": user(),
         "writers": writers,
         "max_rate": max_rate,
         "start": sensor.rss_start,

@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import dryrun, tuned
+from chunkmigrate import dryrun, sequence, tuned, verification
 from chunkmigrate.ledger import Ledger
 from chunkmigrate.opening import opened
 from chunkmigrate.preflight import means_of
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from chunkmigrate.dryrun import DryRun, Foreseen
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
+    from chunkmigrate.sequence import Wanted
     from chunkmigrate.settings import Settings
     from chunkmigrate.stop import Stop
 
 
-def each(
-    chosen: Sequence[Migration], settings: Settings, stop: Stop, say: Callable[[str], Any], **how: Any
-) -> bool:
-    """Try migrations, but for those of several that are applied; whether all would come to their end.
+def each(wanted: Wanted, settings: Settings, stop: Stop, say: Callable[[str], Any], **how: Any) -> bool:
+    """Try the migrations a run would apply, and the one that is named; whether all would come to their end.
 
     ``how`` is as `Trials` has it.
     """
     with opened(settings, [ReadOnly()]) as db:
-        trials, ledger = Trials(db, settings, stop, say, **how), Ledger(db)
-        pending = [one for one in chosen if len(chosen) == 1 or not ledger.is_applied(one)]
-        ends_well = [trials.run(migration) for migration in pending]
+        trials = Trials(db, settings, stop, say, **how)
+        chosen, warnings = sequence.chosen(wanted, Ledger(db))
+        for warning in warnings:
+            sys.stderr.write(f"Warning: {warning}\n")
+        ends_well = [trials.run(migration) for migration in chosen]
         return all(ends_well)
 
 
@@ -97,10 +98,11 @@ class Trials:
     def _show(self, migration: Migration, steps: Sequence[Foreseen]) -> None:
         from chunkmigrate import foreseen
 
+        verifies = verification.has_one(migration)
         if sys.stdout.isatty():
-            foreseen.show(migration.name, steps)
+            foreseen.show(migration.name, steps, verifies=verifies)
             return
-        for line in foreseen.as_lines(migration.name, steps):
+        for line in foreseen.as_lines(migration.name, steps, verifies=verifies):
             self._say(line)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, lease_record, tuned
+from chunkmigrate import checkpoint, leases, tuned
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
@@ -134,8 +134,7 @@ def _past(settings: Settings, migration: Migration) -> list[PastRun]:
     if settings.uri is None:
         return []
     with opened(settings) as db:
-        runs, lease = Ledger(db).runs(migration.name), lease_record.look(db, migration.name)
-        lives = lease is not None and lease.held
+        runs, lives = Ledger(db).runs(migration.name), bool(leases.held(db, migration.name))
         return [_past_run(db, run) for run in runs if _is_telling(run, migration, lives=lives)]
 
 

@@ -9,7 +9,7 @@ from chunkmigrate.units import format_bytes
 
 if TYPE_CHECKING:
     from chunkmigrate.checkpoint import Checkpoint
-    from chunkmigrate.lease_record import Former
+    from chunkmigrate.lease_reading import Former
 
 
 def unclean(former: Former, claimed: Checkpoint) -> str:

@@ -8,28 +8,29 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, control, lease_record, server
+from chunkmigrate import checkpoint, control, lease_record, leases, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.holder import Liveness, liveness, this_process
-from chunkmigrate.ledger import APPLIED, PENDING, Ledger
+from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
-from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.records import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.settings import Settings
 
 # A chunk takes seconds at most; a run that takes longer to answer is told of, and follows later.
@@ -76,18 +77,24 @@ def unlock(
 ) -> None:
     """Take the lease away from a run that hangs."""
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
-        seen = lease_record.look(db, migration)
-        if seen is None or not seen.held or not seen.holder:
+        held = leases.held(db, migration)
+        if not held:
             typer.echo(f"Nobody holds the lease of {migration}; there is nothing to unlock.")
             return
-        typer.echo(f"{migration} is being run by {seen.shown()}.")
-        if liveness(seen.holder, this_process()) is Liveness.ALIVE:
-            typer.echo(
-                f"Warning: that process is alive on this machine. `chunkmigrate cancel {migration}` ends it "
-                "at its next chunk, without force."
-            )
+        for seen in held:
+            _shown(seen)
         if yes or _confirmed(migration):
-            _take_away(db, seen)
+            _take_away(db, held)
+
+
+def _shown(seen: LeaseRecord) -> None:
+    part = f" (partition {seen.partition})" if seen.partition else ""
+    typer.echo(f"{seen.migration}{part} is being run by {seen.shown()}.")
+    if seen.holder and liveness(seen.holder, this_process()) is Liveness.ALIVE:
+        typer.echo(
+            f"Warning: that process is alive on this machine. `chunkmigrate cancel {seen.migration}` ends it "
+            "at its next chunk, without force."
+        )
 
 
 def listed(
@@ -97,6 +104,7 @@ def listed(
     database: DatabaseName = None,
     directory: Dir = None,
     as_json: AsJson = False,
+    show_values: ShowValues = False,
 ) -> None:
     """List the documents in quarantine, with the reason."""
     from chunkmigrate import quarantine
@@ -104,19 +112,12 @@ def listed(
     settings = _settings(uri=uri, database=database, dir=directory)
     empty = True
     with opened(settings) as db:
-        for row in quarantine.listing(db, name and _named(settings, db, name)):
+        named = name and _named(settings, db, name)
+        for row in quarantine.listing(db, named, show_values=show_values):
             empty = False
             typer.echo(json_of(row) if as_json else _quarantined(row))
     if empty and not as_json:
         typer.echo("No document is in quarantine.")
-
-
-def standing(row: dict[str, Any]) -> str:
-    """Return how a migration stands as a line."""
-    read = f"  {row['read']:,} documents read" if row["read"] else ""
-    changed = "  (file changed since)" if row["changed"] else ""
-    back = "  (half rolled back)" if row["direction"] == "down" and row["status"] != PENDING else ""
-    return f"{row['status']:<8}  {row['name']}  {row['description']}{read}{changed}{back}".rstrip()
 
 
 def json_of(row: dict[str, Any]) -> str:
@@ -131,10 +132,14 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
         typer.echo(f"{migration} is applied already; there is nothing to {what}.")
         return
     seen = control.ask(db, migration, what, control.operator())
-    if seen.held:
-        typer.echo(f"{migration} is being run by {seen.shown()}; waiting for the end of its chunk ...")
-        seen_after = control.answered(db, migration, seen.token, seconds=ANSWER_SECONDS)
-        typer.echo(_answer(db, seen, seen_after, what))
+    if seen:
+        more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+        typer.echo(
+            f"{migration} is being run by {seen[0].shown()}{more}; waiting for the end of its chunk ..."
+        )
+        tokens = {record.token for record in seen}
+        after = control.answered(db, migration, tokens, seconds=ANSWER_SECONDS)
+        typer.echo(_answer(db, migration, after, what))
         return
     where = control.stands(db, migration).shown()
     typer.echo(
@@ -143,10 +148,9 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
     )
 
 
-def _answer(db: Database[Any], before: LeaseRecord, after: LeaseRecord, what: str) -> str:
-    """Say what became of a request, from the lease as it was before and as it is after."""
-    migration, token = before.migration, before.token
-    if after.held and after.token == token:
+def _answer(db: Database[Any], migration: str, after: Sequence[LeaseRecord], what: str) -> str:
+    """Say what became of a request, from the leases of those it was made to as they are now."""
+    if any(record.held for record in after):
         return (
             f"It has not answered within {ANSWER_SECONDS:.0f} s. It will be {_DONE[what]} at the end of its "
             f"chunk; `chunkmigrate resume {migration}` takes that back."
@@ -155,7 +159,7 @@ def _answer(db: Database[Any], before: LeaseRecord, after: LeaseRecord, what: st
         control.clear(db, migration)
         return f"{migration} was applied before it could be {_DONE[what]}."
     where = control.stands(db, migration).shown()
-    if not after.released:
+    if not all(record.released for record in after):
         return (
             f"It has not renewed its lease: nobody runs {migration} now. It is {_DONE[what]} {where}, and "
             f"the next run {_NEXT[what]} until `chunkmigrate resume {migration}`."
@@ -173,20 +177,29 @@ def _confirmed(migration: str) -> bool:
     return False
 
 
-def _take_away(db: Database[Any], seen: LeaseRecord) -> None:
-    def fence(generation: int, session: ClientSession | None) -> None:
-        checkpoint.fence(db, seen.migration, generation, session)
-
-    Ledger(db).disarm(seen.token)
-    generation = control.unlock(db, seen.migration, seen.token, fence)
-    if generation is None:
+def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
+    for seen in held:
+        Ledger(db).disarm(seen.token)
+    generations = [generation for seen in held if (generation := _unlocked(db, seen)) is not None]
+    if not generations:
         typer.echo("It has changed hands in the meantime; nothing was changed.")
         return
+    what = f"The lease was taken away (generation {generations[0]})."
+    if len(held) > 1:
+        what = f"{len(generations)} of {len(held)} leases were taken away."
     last = "" if server.has_transactions(db.client) else " but the chunk it is writing"
     typer.echo(
-        f"The lease was taken away (generation {generation}). If that run still lives it commits nothing"
-        f"{last}, and ends with exit code 5. Go on with `chunkmigrate run {seen.migration}`."
+        f"{what} If that run still lives it commits nothing{last}, and ends with exit code 5. Go on with "
+        f"`chunkmigrate run {held[0].migration}`."
     )
+
+
+def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
+    ours = Place(seen.migration, seen.step, seen.partition)
+    if not seen.partition:
+        fence = partial(checkpoint.fence, db, checkpoint.of_lease(seen.migration))
+        return control.unlock(db, seen.migration, seen.token, fence)
+    return control.unlock(db, ours.document(), seen.token, partial(checkpoint.fence, db, ours.matching()))
 
 
 @contextmanager

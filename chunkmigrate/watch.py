@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from chunkmigrate.lease_record import LeaseRecord
+    from chunkmigrate.lease_reading import LeaseRecord
 
 # A holder renews at a third of its lease. Two renewals missed, it may have died since it made the last one.
 LIVELY = 2 / 3

@@ -25,6 +25,10 @@ ON = {
     Kind.STOPPED: f"{_AGAIN} A Job whose podFailurePolicy ignores exit 75 starts it by itself.",
     Kind.TERMINATED: _AGAIN,
     Kind.EXITED: f"{_AGAIN} `chunkmigrate run` has no such exit code: see the log, and what the image runs.",
+    Kind.NOT_STARTED: (
+        "Correct what the message names, in a new Job: the image's entry point has to be `chunkmigrate`, "
+        "made for the node's architecture. This one has changed nothing."
+    ),
     Kind.OOM_KILLED: _MEMORY,
     Kind.CHILD_OOM_KILLED: (
         "Not the run was killed but a process it had started: see what that was to do. The memory limit "

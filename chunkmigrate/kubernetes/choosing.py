@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MIGRATION = "chunkmigrate/migration"
 
 # The options of `run` that are not followed by a value of their own.
-_FLAGS = ("--all", "--dry-run", "--show-values")
+_FLAGS = ("--all", "--dry-run", "--only", "--show-values")
 
 
 def chosen(cluster: Cluster, name: str | None) -> Mapping[str, Any]:
@@ -46,6 +46,11 @@ def migration(job: Mapping[str, Any] | None) -> str:
         if "run" in words:
             return _operand(words[words.index("run") + 1 :])
     return ""
+
+
+def is_whole(job: Mapping[str, Any] | None) -> bool:
+    """Say whether the migration of a Job is known by its whole name, and not by a part an operator typed."""
+    return bool(text(job, "metadata", "annotations", MIGRATION))
 
 
 def _words(container: Mapping[str, Any], field: str) -> list[str]:

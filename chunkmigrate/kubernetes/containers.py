@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 SIGKILLED = 137
 OOM_KILLED, ERROR = "OOMKilled", "Error"
 
+# A runtime's word for a program that is not in the image, or may not be run; the code beside it is its own.
+_UNSTARTED = ("StartError", "ContainerCannotRun")
+# Whoever says so has not seen the end. The kubelet writes 137 beside it, containerd 255: neither is an exit.
+_UNSEEN = ("ContainerStatusUnknown", "Unknown")
+
+# What is said all the same of an end that nobody knows.
+_BUT = {OOM_KILLED: ", but something in it was killed for lack of memory"} | dict.fromkeys(
+    _UNSEEN, ", for its node had lost sight of it"
+)
+
 # What `chunkmigrate run` means by its exit codes: `cli` decides them.
 _MEANINGS = {
     0: (Kind.SUCCEEDED, "succeeded (exit 0)"),
@@ -53,6 +63,8 @@ class Exit:
         """The word for it, as far as the container alone tells."""
         if self.code is None:
             return Kind.UNKNOWN
+        if self.reason in _UNSTARTED:
+            return Kind.NOT_STARTED
         if self.reason == OOM_KILLED:
             return Kind.OOM_KILLED if self.code == SIGKILLED else Kind.CHILD_OOM_KILLED
         if self.code == SIGKILLED:
@@ -63,10 +75,9 @@ class Exit:
         """Return what happened, to follow the name of a pod."""
         limit = f"; its limit is {self.limit}" if self.limit else ""
         if self.code is None:
-            memory = (
-                ", but something in it was killed for lack of memory" if self.reason == OOM_KILLED else ""
-            )
-            return f"ended in a way that is not known{memory}"
+            return f"ended in a way that is not known{_BUT.get(self.reason, '')}"
+        if self.kind is Kind.NOT_STARTED:
+            return f"could not be started{because(self.message.plain)}"
         if self.kind is Kind.OOM_KILLED:
             return f"was killed by the kernel for lack of memory{limit}"
         if self.kind is Kind.CHILD_OOM_KILLED:
@@ -125,9 +136,10 @@ class Container:
         terminated = at(self.status, which, "terminated")
         if terminated is None:
             return None
+        reason = text(terminated, "reason")
         return Exit(
-            code=whole(terminated, "exitCode"),
-            reason=text(terminated, "reason"),
+            code=None if reason in _UNSEEN else whole(terminated, "exitCode"),
+            reason=reason,
             at=moment(terminated, "finishedAt"),
             message=message.read(terminated),
             limit=self.limit,

@@ -28,6 +28,8 @@ _BY_REASON = {
 _PRESSURE = ("The node was low on resource", "The node had condition")
 _SHUTDOWN = "imminent node shutdown"
 _REFUSALS = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "Preempting")
+# Whatever the reason is called, in Kubernetes 1.27 and later.
+_REJECTED = "Pod was rejected"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +64,7 @@ def _by_status(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> t
         return Kind.NODE_LOST, "was ended because its node shut down"
     if reason == "NodeLost":
         return Kind.NODE_LOST, "was on a node that does not answer any more"
-    if reason.startswith(_REFUSALS) and not pod_started(pod):
+    if (reason.startswith(_REFUSALS) or details.startswith(_REJECTED)) and not pod_started(pod):
         return Kind.REFUSED, f"was refused by its node ({reason}){told}"
     return None
 

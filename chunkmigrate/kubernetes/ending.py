@@ -24,6 +24,7 @@ class Kind(StrEnum):
     STOPPED = "stopped"
     TERMINATED = "terminated"
     EXITED = "exited"
+    NOT_STARTED = "not_started"
     OOM_KILLED = "oom_killed"
     CHILD_OOM_KILLED = "child_oom_killed"
     KILLED = "killed"

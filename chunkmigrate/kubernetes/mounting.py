@@ -93,10 +93,11 @@ def _text(path: Path) -> str:
         raise InvalidSettingError(
             f"{path} cannot be mounted: it is not UTF-8. Put it into the image."
         ) from error
-    if server.redacted(text) != text:
+    if server.redacted(text) != text or rules.has_secret(text):
         raise InvalidSettingError(
-            f"{path} cannot be mounted: it holds an address with a password, and many may read a ConfigMap. "
-            "Take it out, and have the pod find it in a Secret: --env-from-secret NAME=SECRET/KEY."
+            f"{path} cannot be mounted: it holds an address with a password, a token or a key, and many may "
+            "read a ConfigMap. Take it out, and have the pod find it in a Secret: --env-from-secret "
+            "NAME=SECRET/KEY."
         )
     return text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.kubernetes.choices import reference, toleration
 from chunkmigrate.kubernetes.mounting import FOLDER, name_of
-from chunkmigrate.kubernetes.workload import CONTAINER
+from chunkmigrate.kubernetes.workload import CONTAINER, INSTANCE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ USER = 10001
 GRACE_SECONDS = 60
 
 # A pod that died on another machine leaves a lease of half a minute behind: its successor waits for that and
-# does not fail. Where there are several pods, those that have nothing to do stand by for as long as it takes.
-WAIT, STAND_BY = "2m", "720h"
+# does not fail.
+WAIT = "2m"
 
 # On disk: what is written into memory would count against the pod's. A run writes next to nothing.
 TEMPORARY, TEMPORARY_SIZE = "/tmp", "64Mi"  # noqa: S108 (a folder of the pod's own)
@@ -59,6 +59,7 @@ def _spec(workload: Workload) -> dict[str, Any]:
         "imagePullSecrets": [{"name": name} for name in choices.pull_secrets],
         "nodeSelector": dict(sorted(choices.node_selector.items())),
         "tolerations": [_toleration(text) for text in choices.tolerations],
+        "topologySpreadConstraints": [_apart(workload)] if choices.pods > 1 else [],
         "priorityClassName": choices.priority_class,
     }
     return {
@@ -99,9 +100,9 @@ def _container(workload: Workload) -> dict[str, Any]:
 
 
 def _arguments(workload: Workload) -> list[str]:
-    wait = STAND_BY if workload.choices.pods > 1 else WAIT
     # Whatever a file is called, it is a name and not a flag.
-    return ["run", "--wait", wait, "--", _literal(workload.migration)]
+    # Alone: what else is pending has a Job of its own, and its file may not even be mounted.
+    return ["run", "--only", "--wait", WAIT, "--", _literal(workload.migration)]
 
 
 def _environment(workload: Workload) -> Iterator[dict[str, Any]]:
@@ -141,6 +142,16 @@ def _volumes(workload: Workload) -> Iterator[tuple[dict[str, Any], dict[str, Any
             {"name": "migrations", "configMap": source},
             {"name": "migrations", "mountPath": FOLDER, "readOnly": True},
         )
+
+
+def _apart(workload: Workload) -> dict[str, Any]:
+    """Ask for a node for each pod, where there are so many: a scheduler sees no reason to by itself."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {INSTANCE_LABEL: workload.name}},
+    }
 
 
 def _toleration(text: str) -> dict[str, str]:

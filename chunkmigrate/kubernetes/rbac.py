@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chunkmigrate.errors import InvalidSettingError
-from chunkmigrate.kubernetes import rules
+from chunkmigrate.kubernetes import names, rules
 from chunkmigrate.kubernetes.judging import hold
 
 NAME = "chunkmigrate-operator"
@@ -13,16 +13,16 @@ NAME = "chunkmigrate-operator"
 _GROUP = "rbac.authorization.k8s.io"
 _KINDS = {"user": "User", "group": "Group"}
 
+# What those commands ask for, and no more: a test compares the two.
 _RULES = [
-    # submit; watch and diagnose; cancel, which suspends or deletes
-    (["batch"], ["jobs"], ["create", "get", "list", "watch", "patch", "delete"]),
-    ([""], ["pods"], ["get", "list", "watch"]),
+    (["batch"], ["jobs"], ["get", "list", "watch", "create", "delete"]),
+    ([""], ["pods"], ["list", "watch"]),
     ([""], ["pods/log"], ["get"]),
     # Why a pod was never made is told by events alone.
-    ([""], ["events"], ["list", "watch"]),
+    ([""], ["events"], ["list"]),
 ]
 # With --mount, submit puts the module there, and cancel takes it away.
-_MOUNTING = ([""], ["configmaps"], ["create", "get", "delete"])
+_MOUNTING = ([""], ["configmaps"], ["get", "create", "delete"])
 
 
 def objects(who: str, *, namespace: str, mount: bool) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def objects(who: str, *, namespace: str, mount: bool) -> list[dict[str, Any]]:
     """
     if namespace:
         hold("namespace", namespace, rules.label)
-    metadata = {
+    metadata: dict[str, Any] = {
         "name": NAME,
         **({"namespace": namespace} if namespace else {}),
         "labels": {"app.kubernetes.io/name": "chunkmigrate", "app.kubernetes.io/managed-by": "chunkmigrate"},
@@ -52,7 +52,8 @@ def objects(who: str, *, namespace: str, mount: bool) -> list[dict[str, Any]]:
         {
             "apiVersion": f"{_GROUP}/v1",
             "kind": "RoleBinding",
-            "metadata": metadata,
+            # Of one name for all, who is bound next would take the rights of whoever was before.
+            "metadata": metadata | {"name": f"{NAME}-{names.digest(who, namespace)}"},
             "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": NAME},
             "subjects": [_subject(who, namespace)],
         },

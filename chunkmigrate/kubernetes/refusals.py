@@ -23,8 +23,8 @@ _LOGIN = (
     "changed."
 )
 _RIGHTS = (
-    "Ask for a Role that allows it: docs/kubernetes-operate.md has the one that is needed. Nothing was "
-    "changed."
+    "Ask for a Role that allows it: `chunkmigrate job render --rbac user:NAME` prints the least that does. "
+    "Nothing was changed."
 )
 _QUOTA = "Ask for less, or have the quota raised. Nothing was changed."
 _QUANTITY = (

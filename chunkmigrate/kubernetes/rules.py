@@ -30,11 +30,21 @@ _IMAGE = re.compile(
 # How a chart's author writes a value of the chart.
 _HELM_VALUE = re.compile(r"\{\{ ?\.Values(?:\.[A-Za-z_][A-Za-z0-9_]*)+ ?\}\}")
 
-# A name and a password before a host, whatever it is a host of. And any address of a MongoDB server: the next
-# person to edit it puts the password in.
-_CREDENTIALS = re.compile(r"://[^\s/@:]{0,999}:[^\s@]{0,999}@|mongodb(?:\+srv)?://", re.IGNORECASE)
+# A name and a password before a host, whatever it is a host of; a token in their place, or behind a question
+# mark; and the keys that name themselves.
+_SECRET = re.compile(
+    r"://[^\s/@:]{0,999}:[^\s@]{0,999}@|https?://[^\s/?#@]{1,999}@|-----BEGIN [A-Z ]{0,30}PRIVATE KEY"
+    r"|[?&](?:(?:access|auth)_?)?(?:token|sig|signature|password|secret|api_?key)=",
+    re.IGNORECASE,
+)
+# Also without a password: the next person to edit it puts one in.
+_SERVER = re.compile(r"mongodb(?:\+srv)?://", re.IGNORECASE)
+# What people call them. A webhook's address is as good as a password, and one of our own variables holds one.
 _SECRET_NAME = re.compile(
-    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)$", re.IGNORECASE
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|WEBHOOK(?:_?UR[LI])?|CONNECTION_?STRING"
+    r"|(?:API|ACCESS|PRIVATE|SECRET|SIGNING|ENCRYPTION)_?KEY|SECRET_KEY_BASE|_(?:PASS|PWD|PAT|DSN|CREDS)"
+    r"|CHUNKMIGRATE_NOTIFY)$",
+    re.IGNORECASE,
 )
 
 _WORDS = (
@@ -114,10 +124,19 @@ def plain(text: str) -> None:
     """Rule on a text that stands in the manifest, for all to read."""
     if "\0" in text or text != text.encode("utf-8", "replace").decode():
         raise InvalidSettingError("it holds a character that no manifest can hold")
-    if _CREDENTIALS.search(text):
+    if _SERVER.search(text):
         raise InvalidSettingError(
             "a server's address, maybe with its password, belongs into a Secret: many may read a manifest"
         )
+    if has_secret(text):
+        raise InvalidSettingError(
+            "a password, a token or a key, as in it, belongs into a Secret: many may read a manifest"
+        )
+
+
+def has_secret(text: str) -> bool:
+    """Say whether there is a password, a token or a private key in a text, by the looks of it."""
+    return bool(_SECRET.search(text))
 
 
 def is_secret(name: str) -> bool:

@@ -11,7 +11,7 @@ from chunkmigrate.kubernetes.fields import text
 from chunkmigrate.kubernetes.watching import DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from chunkmigrate.kubernetes.cluster import Cluster
     from chunkmigrate.kubernetes.ending import Known
@@ -77,12 +77,17 @@ class Story:
             self._gone.add(uid)
 
 
-def looked(cluster: Cluster, job: Mapping[str, Any]) -> Seen:
-    """Return what is to be seen of a Job now."""
+def looked(cluster: Cluster, job: Mapping[str, Any], say: Callable[[str], None]) -> Seen:
+    """Return what is to be seen of a Job now. ``say`` is told where that is all but its events."""
     name = text(job, "metadata", "name")
     pods = cluster.pods(name)
     names = [text(pod, "metadata", "name") for pod in pods]
-    return Seen(job=job, pods=pods, events=cluster.events(name, names), name=name)
+    try:
+        events = cluster.events(name, names)
+    except ClusterRefusedError as error:
+        say(f"Going on without the cluster's events: {error}")
+        events = []
+    return Seen(job=job, pods=pods, events=events, name=name)
 
 
 def left(cluster: Cluster, name: str | None) -> Seen:

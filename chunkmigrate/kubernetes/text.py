@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _STRING = "tag:yaml.org,2002:str"
 _PLAIN = re.compile(r"[A-Za-z/][-A-Za-z0-9_./]*")
+# They end a line in YAML 1.1 alone; between quotes they are spelled out.
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 # In one version of YAML or another.
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
 
@@ -35,7 +37,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: _Dumper, text: str) -> yaml.Node:
-    if "\n" in text:
+    if "\n" in text and not _OTHER_BREAKS.search(text):
         return dumper.represent_scalar(_STRING, text, style="|")
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return dumper.represent_scalar(_STRING, text, style=None if plain else '"')

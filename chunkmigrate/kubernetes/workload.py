@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONTAINER = "chunkmigrate"
 
+# What belongs to one Job.
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+
 # What an operator selects by: `kubectl get pods -l chunkmigrate/migration=NAME`.
 MIGRATION_LABEL = "chunkmigrate/migration"
 
@@ -48,7 +51,7 @@ class Workload:
         """Return the labels of everything that belongs to it."""
         return {
             "app.kubernetes.io/name": "chunkmigrate",
-            "app.kubernetes.io/instance": self.name,
+            INSTANCE_LABEL: self.name,
             "app.kubernetes.io/component": "migration",
             "app.kubernetes.io/managed-by": "chunkmigrate",
             MIGRATION_LABEL: names.label_value(self.migration),

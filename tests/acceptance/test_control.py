@@ -447,7 +447,8 @@ def test_quarantine(cli: CommandLine, db: Database[Any]) -> None:
     assert cli("quarantine", "list").stdout == "No document is in quarantine.\n"
     assert cli("run", "add_one").returncode == 0
 
-    shown, as_json = cli("quarantine", "list"), cli("quarantine", "list", "add_one", "--json")
+    listed = ("quarantine", "list", "--show-values")
+    shown, as_json = cli(*listed), cli(*listed, "add_one", "--json")
     rows = [json.loads(line) for line in as_json.stdout.splitlines()]
 
     assert re.findall(r"step 1  _id (\d)  transform: .*it is bad", shown.stdout) == ["3", "7"]

@@ -19,6 +19,8 @@ from tests.acceptance.test_control import NAME, SLOW
 from tests.apiserver import JOBS, Cluster, line, refusal, reply, serving, stream
 from tests.faults.waiting import until
 from tests.recorded import Scenario, recorded, scenario
+from tests.unit.cluster import problems
+from tests.unit.workloads import parsed, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +95,125 @@ def test_submit(operator: Operator) -> None:
     assert "`chunkmigrate job watch m` follows it." in done.stderr
     sent = [(one.path, one.body["kind"]) for one in operator.cluster.asked if one.method == "POST"]
     assert sent == [("/api/v1/namespaces/migrations/configmaps", "ConfigMap"), (JOBS, "Job")]
+
+
+def test_submit_migration(operator: Operator) -> None:
+    """A migration's Job is rendered as by `job render`, from flags and what the project says, and created
+    with the ConfigMap it mounts; what its operator should know is told.
+    """
+    written(operator.folder)
+    (operator.folder / "pyproject.toml").write_text(
+        '[tool.chunkmigrate.kubernetes]\nimage = "shop"\nformat = "helm-hook"\nhook = "pre-upgrade"\n'
+    )
+    flags = ("count", "--memory", "64Mi", "--mount", "--pods", "2", "-n", "shop")
+    operator.cluster.plan("POST /configmaps", reply(201, {}))
+    operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": "migrate-20260101000000-count"}}))
+    done = operator("submit", *flags)
+    rendered = parsed(operator("render", *flags, "--format", "argocd-hook", "--hook", "PreSync").stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Job migrate-20260101000000-count is created in namespace shop.\n"
+    assert "Warning: the image shop may be another one tomorrow" in done.stderr
+    assert "`chunkmigrate job watch migrate-20260101000000-count --namespace shop` follows it." in done.stderr
+    sent = [one for one in operator.cluster.asked if one.method == "POST"]
+    assert [one.path.split("/")[-2:] for one in sent] == [["shop", "configmaps"], ["shop", "jobs"]]
+    assert [problems(one.body) for one in sent[1:]] == [[]]
+    assert sent[1].body["spec"]["template"] == rendered[1]["spec"]["template"]
+    assert sent[0].body["data"] == rendered[0]["data"]
+    assert "helm" not in json.dumps([one.body for one in sent])
+
+
+def test_submit_migration_twice(operator: Operator) -> None:
+    """Submitted again while its Job is there it is refused, and nothing is created or changed."""
+    written(operator.folder)
+    there = scenario("sigterm-graceful").versions("Job")[0]
+    operator.cluster.plan("GET /jobs/migrate-20260101000000-count", reply(200, there))
+    operator.cluster.plan("GET /pods", reply(200, {"items": []}))
+    done = operator("submit", "count", "--image", "shop:1", "--memory", "64Mi", "--mount")
+
+    assert done.returncode == 2
+    assert "and it is not replaced" in done.stderr
+    assert {one.method for one in operator.cluster.asked} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked"), [((), "shop"), (("-n", "other"), "other"), (("--context", "elsewhere"), "shop")]
+)
+def test_namespace_of_the_project(operator: Operator, flags: tuple[str, ...], asked: str) -> None:
+    """A Job is looked for where the project's Jobs are submitted to, unless another namespace is named."""
+    (operator.folder / "pyproject.toml").write_text('[tool.chunkmigrate.kubernetes]\nnamespace = "shop"\n')
+    done = operator("watch", *flags)
+
+    assert done.returncode == 2
+    assert {one.path for one in operator.cluster.asked} == {f"/apis/batch/v1/namespaces/{asked}/jobs"}
+
+
+@pytest.mark.parametrize(("name", "code"), [("succeeded", 0), ("exit2-failjob", 2)])
+def test_submit_and_watch(name: str, code: int, tmp_path: Path) -> None:
+    """With --watch it is followed once it is created, and the exit code is the migration's."""
+    recording = scenario(name)
+    manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}}
+    with operating(tmp_path, recording) as operator:
+        operator.cluster.plan(f"GET /jobs/{name}", refusal("404-job.json"))
+        operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": name}}))
+        done = operator("submit", "-", "--watch", "--json", stdin=json.dumps(manifest))
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(f"Job {name} is created in namespace migrations. Ctrl-C stops watching")
+    assert {"pod", "job"} <= {one["event"] for one in told if "event" in one}
+
+
+def test_submit_file(operator: Operator) -> None:
+    """With -f a file is a manifest whatever its name ends in, also where a migration is called like it."""
+    written(operator.folder)
+    (operator.folder / "count").write_text(MANIFEST.partition("---")[2], "utf-8")
+    operator.cluster.plan("POST /jobs", reply(201, {"metadata": {"name": "m"}}))
+    done = operator("submit", "-f", "count")
+
+    assert (done.returncode, done.stdout) == (0, "Job m is created in namespace migrations.\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Name the migration whose Job is to be created, or the file of a manifest."),
+        (
+            ["count", "-f", "m.yaml"],
+            "Name the migration whose Job is to be created, or the file of a manifest.",
+        ),
+        (["absent.yaml"], "The manifest absent.yaml cannot be read: "),
+        (["other"], "There is no migration other. There is 20260101000000_count."),
+        (
+            ["job"],
+            "There is no migration job. There is 20260101000000_count. But there is a file job; if that",
+        ),
+        (["count", "--memory", "64Mi"], "No image is named."),
+        (
+            ["count", "--image", "a:1", "--format", "cronjob"],
+            "The format setting: a Job is submitted, and cron",
+        ),
+        (
+            ["-", "--image", "a:1"],
+            "- is a manifest that is there, and is submitted as it is: the image setting",
+        ),
+        (["count", "--json"], "--logs and --json are about what is followed: use them with --watch."),
+        (
+            ["count", "--image", "a:1", "--memory", "64Mi", "--env", "U=mongodb://a:hunter2@b"],
+            "The env setting: ",
+        ),
+    ],
+)
+def test_submit_unusable(operator: Operator, arguments: list[str], sentence: str) -> None:
+    """What cannot be submitted is refused with a sentence before any cluster is asked."""
+    written(operator.folder)
+    (operator.folder / "job").write_text(MANIFEST, "utf-8")
+    done = operator("submit", *arguments, stdin=MANIFEST)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {sentence}")
+    assert "hunter2" not in done.stderr
+    assert operator.cluster.asked == []
 
 
 @pytest.mark.parametrize(("data", "code"), [({"m.py": "pass"}, 0), ({"m.py": "fail"}, 2), (None, 2)])
@@ -316,6 +437,20 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+def test_diagnose_without_events(tmp_path: Path) -> None:
+    """Who may not read events is told so, and what Job and pods say of their end all the same."""
+    with operating(tmp_path, scenario("oomkilled")) as operator:
+        operator.cluster.over = True
+        operator.cluster.plan("GET /events", *[refusal("403-list-pods.json")] * 9)
+        done = operator("diagnose")
+
+    assert done.returncode == 0
+    assert "Going on without the cluster's events: You may not list events" in done.stderr
+    assert done.stdout.startswith(
+        "Job oomkilled failed, for more pods failed than its backoffLimit (1) allows"
+    )
+
+
 def test_diagnose(tmp_path: Path) -> None:
     """A Job that has ended is told of, with the evidence and what to do."""
     with operating(tmp_path, scenario("oomkilled")) as operator:
@@ -394,6 +529,21 @@ def test_cancel(slow: CommandLine, db: Database[Any]) -> None:
         delete = operator.cluster.wait_for("DELETE", "/jobs/sigterm-graceful")
         assert delete.body["propagationPolicy"] == "Foreground"
     assert 0 < db.c.count_documents({"n": 1}) < 4_000
+
+
+def test_cancel_before_it_has_run(slow: CommandLine, db: Database[Any]) -> None:
+    """Of a Job whose pod has not got as far as the database, no other migration is cancelled."""
+    (slow.folder / "slow").unlink()
+    assert slow("run", "add_one").returncode == 0
+    recording = scenario("image-missing")
+    for job in (recording.job, *recording.versions("Job")):
+        job["metadata"]["annotations"] = {"chunkmigrate/migration": NAME.removesuffix("e")}
+    with operating(slow.folder, recording, slow.uri) as operator:
+        done = operator("cancel", "image-missing")
+
+        assert done.stdout.startswith("Job image-missing is deleted. What is committed is safe")
+        assert operator.cluster.deleted
+    assert not db.chunkmigrate_leases.count_documents({"asked": {"$ne": None}})
 
 
 @pytest.mark.parametrize("options", [(), ("--now",)])

@@ -142,13 +142,13 @@ NOWHERE = "mongodb://u:hush@127.0.0.1:1/x?serverSelectionTimeoutMS=300"
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (("broken",), 2, "cannot be imported: ModuleNotFoundError"),
+        (("broken", "--only"), 2, "cannot be imported: ModuleNotFoundError"),
         (("nope",), 2, "There is no migration nope"),
         (("add_one", "--uri", NOWHERE), 1, "No MongoDB server answered"),
         (("add_one", "--memory", "32Mi"), 2, "The budget is 32 MiB"),
         (("add_one", "--dir", "nowhere"), 2, "There is no folder nowhere"),
         (("add_one", "--wait", "5"), 2, "--wait: 5 is not a duration"),
-        ((), 2, "Name one migration to run"),
+        (("--only",), 2, "--only is about one migration"),
     ],
     ids=["no module", "no migration", "no server", "no memory", "no folder", "no duration", "no name"],
 )

@@ -147,25 +147,31 @@ def test_applied_already(cli: CommandLine, db: Database[Any]) -> None:
     cli("run", "add_one")
     again = cli("run", "add_one")
     cli.write(INCREMENT + "\n# changed\n")
+    formatted = cli("run", "add_one")
+    cli.write(INCREMENT.replace("1}", "2}"))
     changed = cli("run", "add_one")
 
     assert (again.returncode, changed.returncode) == (0, 0)
     assert again.stdout.strip() == "20260101000000_add_one is applied already."
+    assert formatted.stdout == again.stdout
     assert "changed since" in changed.stdout
+    assert "their files mean something else since: 20260101000000_add_one." in changed.stderr
     assert db.c.find_one(1) == {"_id": 1, "n": 1}
 
 
 def test_all_pending_in_order(cli: CommandLine, db: Database[Any]) -> None:
-    """`--all` applies what is pending, in order, and stops at the first failure."""
+    """`run` applies what is pending, in order, and stops at the first failure: it says what was not begun."""
     cli.write("def upgrade(db):\n    db.log.insert_one({'_id': 1})\n", "1_first")
     cli.write(
         "def upgrade(db):\n    db.log.insert_one({'_id': 2, 'after': db.log.find_one()['_id']})\n", "2_second"
     )
     cli.write("def upgrade(db):\n    raise RuntimeError('no')\n", "3_third")
     cli.write("def upgrade(db):\n    db.log.insert_one({'_id': 4})\n", "4_fourth")
-    done = cli("run", "--all")
+    cli.write("def upgrade(db):\n    pass\n", "5_fifth")
+    done = cli("run")
 
     assert done.returncode == 1
+    assert "Not begun: 4_fourth, 5_fifth.\n" in done.stderr
     assert "upgrade(db) of 3_third raised RuntimeError. It was raised in migrations/3_third.py, line 2." in (
         done.stderr
     )

@@ -61,3 +61,28 @@ def test_documents_are_not_quoted(cli: CommandLine, db: Database[Any], source: s
     assert asked.returncode == 1
     assert kept["reason"] in asked.stderr
     assert "--show-values" not in asked.stderr
+
+
+@pytest.mark.parametrize("source", [RAISES, ADDS], ids=["transform", "refused"])
+def test_quarantine(cli: CommandLine, db: Database[Any], source: str) -> None:
+    """The list of what is in quarantine quotes no document either, in lines or in JSON, unless it is asked
+    to; of one that was set aside by an earlier version it says where to look.
+    """
+    cli.write(source.replace("add_one)", 'add_one, on_error="quarantine")'))
+    db.c.insert_one({"_id": 1, "mail": MAIL})
+    assert cli("run", "add_one").returncode == 0
+    kept = db.chunkmigrate_quarantine.find_one()
+    assert kept
+    assert MAIL in kept["message"]
+
+    for form in ((), ("--json",)):
+        done, asked = (cli("quarantine", "list", *form, *more) for more in ((), ("--show-values",)))
+        assert MAIL not in done.stdout
+        assert kept["discreet"] in done.stdout
+        assert MAIL in asked.stdout
+
+    db.chunkmigrate_quarantine.update_one({}, {"$unset": {"discreet": 1}})
+    done = cli("quarantine", "list")
+    assert MAIL not in done.stdout
+    assert "_id 1" in done.stdout
+    assert "--show-values shows it" in done.stdout

@@ -136,6 +136,19 @@ def number(booking):
     return UpdateOne({"_id": booking["_id"]}, {"$inc": {"n": 1}})
 '''
 
+WINDOWS = '''"""Let the server add what each document holds to its total, and take a moment for each."""
+
+from chunkmigrate import Backfill, scan
+
+SLOWLY = {
+    "$reduce": {"input": {"$range": [0, 500]}, "initialValue": 0, "in": {"$multiply": ["$$value", "$$this"]}}
+}
+
+
+def upgrade(db):
+    return Backfill(scan(db.c), server=[{"$set": {"total": {"$add": ["$total", "$amount", SLOWLY]}}}])
+'''
+
 POISONED = '''"""Count what can be counted, and set aside what cannot."""
 
 from chunkmigrate import Backfill, UpdateOne, scan
@@ -293,6 +306,7 @@ KINDS = (
     Kind("insert", INSERT, _insert_seed, _insert_expected),
     Kind("delete", DELETE, _delete_seed, _delete_expected),
     Kind("steps", STEPS, _steps_seed, _steps_expected),
+    Kind("windows", WINDOWS, _increment_seed, _increment_expected),
 )
 
 # For the soak. A few documents of the one cannot be migrated, and are to be in quarantine afterwards; the

@@ -11,7 +11,7 @@ from chunkmigrate.executor import BulkExecutor
 from chunkmigrate.memory import Sensor
 from chunkmigrate.pipeline import ChunkResult, Pipeline
 from chunkmigrate.quarantine import Quarantine
-from chunkmigrate.records import Counts
+from chunkmigrate.records import Counts, Place
 from chunkmigrate.retry import Retry
 from chunkmigrate.transforming import Transformer
 
@@ -35,9 +35,10 @@ class Engine:
 
     def claim(self, backfill: Backfill, *, name: str = "m", step: int = 0, writers: int = 2) -> Checkpoint:
         """Claim a step the way a run does that has just got the lease."""
-        fence(self.db, name, next(self.generations), None)
+        place = Place(name, step)
+        fence(self.db, place.matching(), next(self.generations), None)
         advance = lambda _: next(self.generations)  # noqa: E731
-        return claim(self.db, name, step, backfill.scan, slots=writers, advance=advance, session=None)
+        return claim(self.db, place, backfill.scan, slots=writers, advance=advance, session=None)
 
     def results(
         self,

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 
 from chunkmigrate import Backfill, InsertOne, UpdateOne, scan
 from chunkmigrate.dryrun import DryRun
-from chunkmigrate.errors import WouldWriteError
+from chunkmigrate.errors import UsageError, WouldWriteError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import Migration
 from chunkmigrate.readonly import ReadOnly
@@ -62,6 +62,53 @@ def in_cents(db: Any) -> Backfill:
 
 def fill(db: Database[Any], documents: int = DOCUMENTS) -> None:
     db.orders.insert_many({"_id": n, "price": n / 4, "secret": f"iban {n}"} for n in range(documents))
+
+
+CENTS = {"$toLong": {"$multiply": ["$price", 100]}}
+
+
+@pytest.mark.parametrize(
+    ("update", "line"),
+    [
+        ([{"$set": {"cents": CENTS}}], "+ cents: long"),
+        ([{"$replaceWith": {"price": "$price"}}], "- secret: string (7 characters)"),
+        ({"$unset": {"secret": ""}}, "- secret: string (7 characters)"),
+    ],
+)
+def test_server_side(heard: Database[Any], db: Database[Any], tmp_path: Path, update: Any, line: str) -> None:
+    """What the server would do alone is shown of a few documents and counted, by a client that only reads."""
+    fill(db)
+    trial = tried(lambda db: Backfill(scan(db.orders, {"_id": {"$gte": 10}}), server=update), heard, tmp_path)
+
+    [step] = trial.steps
+    assert (step.documents, step.counts.read, step.counts.written) == (DOCUMENTS - 10, 200, 200)
+    assert not step.whole
+    assert step.index.name == "_id_"
+    assert step.seconds
+    assert 0 < step.seconds[0] < step.seconds[1] < 1
+    assert [preview.document for preview in step.previews] == ["10", "11", "12"]
+    assert any(shown.startswith(line) for shown in step.previews[0].lines), step.previews[0].lines
+    assert "iban" not in str(step.previews)
+
+
+@pytest.mark.parametrize("update", [[{"$set": {"n": {"$add": ["$secret", 1]}}}], {"$inc": {"secret": 1}}])
+def test_server_side_failures(heard: Database[Any], db: Database[Any], tmp_path: Path, update: Any) -> None:
+    """A document the server would refuse is counted with the reason, without what it holds."""
+    db.orders.insert_many({"_id": n, "secret": "iban" if n == 5 else n} for n in range(20))
+    trial = tried(lambda db: Backfill(scan(db.orders), server=update), heard, tmp_path)
+
+    [step] = trial.steps
+    assert step.failures == {"refused": 1}
+    assert (step.counts.written, step.whole, step.stops) == (19, True, True)
+    assert "_id 5" in step.first[0]
+    assert "iban" not in step.first[0]
+
+
+def test_server_side_impossible(heard: Database[Any], db: Database[Any], tmp_path: Path) -> None:
+    """What the server can do to no document is refused by a dry run, too."""
+    fill(db, 1)
+    with pytest.raises(UsageError, match="MongoDB cannot do what server= says"):
+        tried(lambda db: Backfill(scan(db.orders), server=[{"$set": {"a": {"$nope": 1}}}]), heard, tmp_path)
 
 
 @pytest.mark.parametrize("sample", [None, 500])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,6 @@ from tests.faults.mongods import Mongod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pymongo.database import Database
 
@@ -143,7 +143,7 @@ def test_taken_over(opened: Database[Any]) -> None:
 class Work:
     """A migration without a file."""
 
-    name, checksum, description = "m", "x", ""
+    name, checksum, description, path = "m", "x", "", Path("nowhere.py")
 
     def steps(self, database: Any) -> list[Backfill]:
         return [Backfill(scan(database.c), lambda one: UpdateOne({"_id": one["_id"]}, {"$inc": {"n": 1}}))]

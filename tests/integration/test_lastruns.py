@@ -50,7 +50,7 @@ def test_intent_of_the_run_before(engine: Engine, db: Database[Any]) -> None:
     cut_off(engine, db)
     engine.claim(backfill(db), writers=1)
 
-    assert checkpoint.intended(db, "m", 1) is None
+    assert checkpoint.intended(db, {"migration": "m"}, 1) is None
 
 
 def test_stand(engine: Engine, db: Database[Any]) -> None:
@@ -73,3 +73,11 @@ def test_full_name(db: Database[Any]) -> None:
     assert lastruns.full_name(db, "again") == "20260106_orders_again"
     assert lastruns.full_name(db, "orders") is None
     assert lastruns.full_name(db, "absent") is None
+
+
+def test_whole_name(db: Database[Any]) -> None:
+    """The whole name of a migration that has not run yet is no part of another's that has."""
+    ran(db, "20260106_orders_again")
+
+    assert lastruns.full_name(db, "20260106_orders", whole=True) is None
+    assert lastruns.full_name(db, "20260106_orders_again", whole=True) == "20260106_orders_again"

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+    from chunkmigrate.lease_reading import LeaseRecord
+
 SHORT = 1.5
 SOON = LEASE_SECONDS / 3
 FENCED = "fenced"
@@ -75,7 +77,7 @@ def fenced(database: Database[Any]) -> int | None:
     return found and found["generation"]
 
 
-def record(database: Database[Any]) -> lease_record.LeaseRecord:
+def record(database: Database[Any]) -> LeaseRecord:
     found = lease_record.look(database, "m")
     assert found
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from chunkmigrate.ledger import APPLIED, DIED, FAILED, MIGRATIONS, PAUSED, RUNNI
 from chunkmigrate.memory import Sensor
 from chunkmigrate.recorder import Recorder
 from chunkmigrate.runner import Run
+from chunkmigrate.standing import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ class Work:
     name: str = "m"
     checksum: str = "x"
     description: str = ""
+    path: Path = Path("nowhere.py")
 
     def steps(self, database: Any) -> list[Backfill]:
         found = self.upgrade(database)
@@ -252,7 +255,7 @@ def test_old_entry(opened: Database[Any]) -> None:
     ledger.end(WORK, run, APPLIED, {}, generation=1)
 
     assert ledger.is_applied(WORK)
-    assert ledger.standing([WORK])[0]["changed"] is False
+    assert standings(opened, [WORK])[0].drifted is False
 
 
 def test_died(opened: Database[Any]) -> None:
@@ -295,6 +298,8 @@ def test_frozen(opened: Database[Any]) -> None:
 
 class Held(Lost):
     """A lease that is held."""
+
+    held = True
 
     def check(self, *, now: bool = False) -> None:
         """Nothing is wrong."""
@@ -398,7 +403,7 @@ def test_bounded(mongodb_uri: str, opened: Database[Any]) -> None:
         ledger.resumed(WORK, run, generation=1)
         ledger.end(WORK, run, FAILED, {}, generation=1)
         assert not ledger.is_applied(WORK)
-        assert ledger.standing([WORK])
+        assert standings(database, [WORK])
         assert len(list(quarantine.waiting(database, "m", 0))) == 1
         assert len(list(quarantine.listing(database, "m"))) == 1
         session.end_session()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,7 @@ BAD, SLOWLY_SECONDS = 40, 0.1
 class Broken:
     """A migration with the documents ``bad``, which tells ``seen`` of each that it is given."""
 
-    name, checksum, description = "m", "x", ""
+    name, checksum, description, path = "m", "x", "", Path("nowhere.py")
 
     def __init__(self, bad: set[int]) -> None:
         self.bad = bad

@@ -9,7 +9,7 @@ import pytest
 
 from chunkmigrate import Backfill, InsertOne, UpdateOne, scan
 from chunkmigrate.confined import _disarm
-from chunkmigrate.errors import NoWayBackError, TransformError, UsageError
+from chunkmigrate.errors import NoWayBackError, TransformError, UsageError, VerificationError
 from chunkmigrate.ledger import RUNNING, RUNS
 from chunkmigrate.records import Counts
 from chunkmigrate.sessions import names
@@ -183,6 +183,16 @@ def test_interrupted(migrate: Migrate) -> None:
     assert migrated.counts.read == 5
 
 
+def test_interrupted_on_the_server(migrate: Migrate) -> None:
+    """What the server does alone is stopped behind that very document, too, and goes on."""
+    add = [{"$set": {"n": {"$add": [{"$ifNull": ["$n", 0]}, 1]}}}]
+
+    migrated = migrate.interrupted(lambda db: Backfill(scan(db.c), server=add), FIVE, after=2)
+
+    assert migrated.counts.read == 5
+    assert migrated.found("c") == [{"_id": number, "n": 1} for number in range(5)]
+
+
 @pytest.mark.parametrize("upgrade", [number, number_all])
 def test_kept_in_the_process(migrate: Migrate, upgrade: Any) -> None:
     """What is kept from one document to the next shows when it is gone, also where it is one chunk's."""
@@ -229,6 +239,14 @@ def test_what_a_kill_leaves_open(db: Database[Any]) -> None:
 
         db.command("drop", "c", maxTimeMS=5_000)
         session.abort_transaction()
+
+
+def test_verified(migrate: Migrate, path: Path) -> None:
+    """A migration's own verification is asked in its tests, too."""
+    wrong = '\n\ndef verify(db):\n    return f"{db.c.count_documents({})} are wrong"\n'
+    path.write_text(DOUBLE + wrong)
+    with pytest.raises(VerificationError, match="2 are wrong"):
+        migrate("double", GIVEN)
 
 
 def test_back(migrate: Migrate) -> None:

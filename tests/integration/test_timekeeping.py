@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +37,7 @@ class Work:
     name: str = "m"
     checksum: str = "x"
     description: str = ""
+    path: Path = Path("nowhere.py")
 
     def steps(self, database: Any) -> list[Backfill]:
         return [self.upgrade(database)]

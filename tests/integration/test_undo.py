@@ -15,10 +15,12 @@ from pymongo.collation import Collation
 
 from chunkmigrate import Backfill, clearing, scan, server, undo
 from chunkmigrate.direction import DOWNGRADE
-from chunkmigrate.errors import HalfRolledBackError, TooLargeError, UsageError
+from chunkmigrate.disorder import HalfRolledBackError
+from chunkmigrate.errors import TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
 from chunkmigrate.rollback import check_droppable
 from chunkmigrate.scan import RAW
+from chunkmigrate.standing import standings
 from tests.integration.random_updates import Maker
 from tests.integration.test_scan import MIXED_IDS
 from tests.integration.undone import MIB, applied, migration_of, stored, undone
@@ -377,9 +379,9 @@ def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any])
     opened.c.insert_many({"_id": n, "a": n, "pad": bytes(300_000), "z": n} for n in range(12))
     before = stored(opened)
 
-    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True))
+    applied(opened, lambda db: Backfill(scan(db.c, fields=[]), writes, undo=True), room=40 * MIB)
     assert stored(opened) != before
-    undone(opened)
+    undone(opened, room=40 * MIB)
 
     assert stored(opened) == before
     assert opened[undo.COLLECTION].count_documents({}) == 0
@@ -433,8 +435,8 @@ def test_downgrade(opened: Database[Any]) -> None:
     outcome = back(500)
     assert outcome.status == STOPPED
     assert 0 < opened.c.count_documents({"n": 0}) == outcome.counts.read < 3_000
-    [row] = Ledger(opened).standing([migration_of(lambda _: None)])
-    assert (row["read"], row["direction"], row["status"]) == (3_000, "down", STOPPED)
+    [row] = standings(opened, [migration_of(lambda _: None)])
+    assert (row.read, row.direction, row.status) == (3_000, "down", STOPPED)
     outcome = back(10**6)
 
     assert outcome.status == ROLLED_BACK

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.direction import UNDO, UP
-from chunkmigrate.memory import Sensor
+from chunkmigrate.memory import Sensor, process_rss
 from chunkmigrate.migration import Migration
 from chunkmigrate.restoring import backfill_of
 from chunkmigrate.runner import Run
@@ -30,11 +30,13 @@ def applied(
     upgrade: Callable[[Database[Any]], Any],
     *,
     direction: Direction = UP,
+    room: int = 448 * MIB,
     writers: int = 2,
     **how: Any,
 ) -> Outcome:
-    """Apply a migration called m."""
-    run = Run(migration_of(upgrade), db, Sensor(), writers=writers, direction=direction, **how)
+    """Apply a migration called m, in ``room`` bytes beside what this process uses already."""
+    sensor = Sensor(memory=process_rss()() + room)
+    run = Run(migration_of(upgrade), db, sensor, writers=writers, direction=direction, **how)
     for _ in run:
         pass
     return run.outcome

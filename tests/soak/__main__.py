@@ -1,8 +1,8 @@
 """The soak: seeded random faults for a given time, and what was survived.
 
-``python -m tests.soak --minutes 20 --seed 1`` kills 200 runs, takes 12 migrations there and back, starts 100
-pairs together, and then plays random rounds until the time is over. The first thing that is not as promised
-ends it with exit code 1, and with the command that repeats it.
+``python -m tests.soak --minutes 20 --seed 1`` kills 200 runs and 100 workers, takes 12 migrations there and
+back, starts 100 pairs together, and then plays random rounds until the time is over. The first thing that is
+not as promised ends it with exit code 1, and with the command that repeats it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.faults.kinds import KINDS
-from tests.soak.rounds import kills, races, random_round, undos
+from tests.soak.rounds import group_kills, kills, races, random_round, undos
 from tests.soak.stage import Stage, stage
 from tests.soak.tally import Tally
 
@@ -69,6 +69,7 @@ def _parts(
         repeat = f"--seed {seed} --kills {options.kills} --undos 0 --races 0 --minutes 0"
         if share:
             yield repeat, partial(kills, seed, kind, share, servers, tally)
+            yield repeat, partial(group_kills, seed, kind, max(1, share // 2), servers, tally)
     repeat = f"--seed {seed} --kills 0 --undos {options.undos} --races 0 --minutes 0"
     for kind in KINDS if options.undos else ():
         yield repeat, partial(undos, seed, kind, -(-options.undos // len(KINDS)), servers, tally)

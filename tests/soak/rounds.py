@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.faults import groups
 from tests.faults.attempts import AGAIN, DONE, begun, ended, sweep
 from tests.faults.kinds import KINDS, LEAKY, NAME, QUARANTINED, Kind
 from tests.faults.oracle import Data, difference, insert
@@ -87,6 +88,17 @@ def kills(seed: int, kind: Kind, number: int, stage: Stage, tally: Tally) -> str
         client.drop_database(database)
     tally.update(kill=number, attempts=number + finished, documents=finished * KILL_DOCUMENTS)
     return f"{number} kills of {kind.name}: exact, {finished} times {KILL_DOCUMENTS:,} documents"
+
+
+def group_kills(seed: int, kind: Kind, number: int, stage: Stage, tally: Tally) -> str:
+    """Kill workers that share a migration of one kind that often; return the line about it."""
+    database = f"soak_group_{kind.name}"
+    with stage.alone.client() as client:
+        cli, chance = stage.cli(ALONE, database), random.Random(f"{seed} group {kind.name}")
+        finished = groups.sweep(cli, client[database], kind, chance, kills=number, documents=KILL_DOCUMENTS)
+        client.drop_database(database)
+    tally.update(kill=number, attempts=number + finished, documents=finished * KILL_DOCUMENTS)
+    return f"{number} kills of workers of {kind.name}: exact, {finished} times {KILL_DOCUMENTS:,} documents"
 
 
 def undos(seed: int, kind: Kind, number: int, stage: Stage, tally: Tally) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.checksum import checksum_of, parsed
 from chunkmigrate.migration import Migration
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile, Seconds, Sizes, Step
 from chunkmigrate.sizing import MIB
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+SOURCE = "def upgrade(db): ...\n"
+
 ALIKE = Sizes(mean=30, median=30, p95=30, max=30)
 
 
-def migration_in(folder: Path, source: str = "def upgrade(db): ...\n", name: str = "1_prices") -> Migration:
+def migration_in(folder: Path, source: str = SOURCE, name: str = "1_prices") -> Migration:
     """A migration's file, in the migrations of a project."""
     path = folder / "migrations" / f"{name}.py"
     path.parent.mkdir(exist_ok=True)
@@ -69,7 +71,7 @@ def profile_of(*steps: Step, **facts: Any) -> Profile:
     known: dict[str, Any] = {
         "format": FORMAT,
         "migration": "1_prices",
-        "checksum": f"sha256:{hashlib.sha256(b'def upgrade(db): ...' + bytes((10,))).hexdigest()}",
+        "checksum": checksum_of(SOURCE.encode(), parsed(SOURCE.encode())),
         "version": "0.1.0",
         "at": "2026-01-01T00:00:00+00:00",
         "writers": 2,

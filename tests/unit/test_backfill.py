@@ -51,6 +51,50 @@ def test_arguments(make: Callable[[], Backfill], message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "update",
+    [
+        [{"$set": {"a": 1}}, {"$unset": "b"}],
+        ({"$replaceWith": "$a"},),
+        {"$unset": {"a": ""}},
+        {"$set": {"a": 1}, "$inc": {"b": 1}},
+    ],
+)
+def test_server_update(update: Any) -> None:
+    """A pipeline or an update document stands in the place of a function."""
+    assert Backfill(READ, server=update).server == update
+
+
+@pytest.mark.parametrize(
+    ("update", "options", "message"),
+    [
+        ("$set", {}, "not a str"),
+        (nothing, {}, "not a function"),
+        ([], {}, "it is empty"),
+        ({}, {}, "it is empty"),
+        ({"a": 1}, {}, "'a' is no operator"),
+        ([{"a": 1, "b": 1}], {}, "a stage of server= has one name"),
+        (["$set"], {}, "a stage of server= has one name"),
+        (
+            [{"$match": {}}],
+            {},
+            "$match cannot stand in server=: an update's pipeline has only $addFields, $set",
+        ),
+        ([{"$out": "b"}], {}, "$out cannot stand in server="),
+        ({"$set": {"a": 1}}, {"transform": nothing}, "Backfill takes a function or server=, not both"),
+        ({"$set": {"a": 1}}, {"each_chunk": nothing}, "Backfill takes a function or server=, not both"),
+        ({"$set": {"a": 1}}, {"into": DATABASE["b"]}, "into= another collection needs a function"),
+        ({"$set": {"a": 1}}, {"if_unchanged": True}, "nobody can edit one in between"),
+    ],
+)
+def test_server_refused(update: Any, options: dict[str, Any], message: str) -> None:
+    """What no server can do to many documents, or alone, is refused where it is written."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        Backfill(READ, server=update, **options)
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
         ({"on_error": "skip"}, ValueError, 'on_error is "stop" or "quarantine", not \'skip\''),

@@ -78,6 +78,7 @@ def test_not_chosen(name: str | None, there: list[dict[str, Any]], sentence: str
         (("chunkmigrate", "run", "--memory", "64Mi", "m"), "m"),
         (("run", "--memory=64Mi", "m", "--writers", "2"), "m"),
         (("run", "--show-values", "m"), "m"),
+        (("run", "--only", "m"), "m"),
         (("run", "--wait", "5m", "--", "-m-"), "-m-"),
         (("run", "--"), ""),
         (("run", "--all"), ""),

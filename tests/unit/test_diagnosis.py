@@ -344,16 +344,25 @@ def test_disruptions(reason: str, message: str, kind: Kind, sentence: str) -> No
     assert "stopped at a checkpoint (exit 75)" in found.sentence
 
 
-def test_refused_by_its_node() -> None:
-    """A pod that its node refused is told of with the numbers the kubelet gives."""
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "OutOfmemory",
+            "Pod was rejected: Node didn't have enough resource: memory, requested: 536870912000",
+        ),
+        ("OutOfcpu", "Node didn't have enough resource: cpu, requested: 4000, used: 1000, capacity: 2000"),
+        ("TopologyAffinityError", "Pod was rejected: Resources cannot be allocated with Topology locality"),
+        ("NodeShutdown", "Pod was rejected as the node is shutting down."),
+    ],
+)
+def test_refused_by_its_node(reason: str, message: str) -> None:
+    """A pod that its node refused is told of in the kubelet's words, with the numbers it gives."""
     pod = last("unschedulable")
-    message = (
-        "Pod was rejected: Node didn't have enough resource: memory, requested: 536870912000, capacity: 33"
-    )
-    pod["status"] = {"phase": "Failed", "reason": "OutOfmemory", "message": message}
+    pod["status"] = {"phase": "Failed", "reason": reason, "message": message}
 
     assert only(pod).kind is Kind.REFUSED
-    assert "capacity: 33" in only(pod).sentence
+    assert f"was refused by its node ({reason}): {message.rstrip('.')}" in only(pod).sentence
 
 
 @pytest.mark.parametrize(
@@ -375,6 +384,35 @@ def test_exit_codes(code: int, kind: Kind, sentence: str) -> None:
     assert only(pod).kind is kind
     assert sentence in only(pod).sentence
     assert only(pod).exit_code == code
+
+
+@pytest.mark.parametrize(("reason", "code"), [("ContainerStatusUnknown", 137), ("Unknown", 255)])
+def test_end_that_nobody_saw(reason: str, code: int) -> None:
+    """An exit code that a kubelet or a runtime writes down because it does not know it is taken for none."""
+    pod = last("oomkilled")
+    terminated(pod).update(reason=reason, exitCode=code, startedAt=None, finishedAt=None)
+    found = only(pod, known=Known(pod=pods.name(pod), after="17"))
+
+    assert (found.kind, found.exit_code) == (Kind.UNKNOWN, None)
+    assert found.sentence.endswith("ended in a way that is not known, for its node had lost sight of it.")
+    assert any(f"exit code {code}" in line for line in found.evidence)
+
+
+@pytest.mark.parametrize(("reason", "code"), [("StartError", 128), ("ContainerCannotRun", 127)])
+def test_not_started(reason: str, code: int) -> None:
+    """A container whose program the image does not have is said not to have started, and why."""
+    pod = last("exit2-failjob")
+    told = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+        'exec: "run": executable file not found in $PATH: unknown'
+    )
+    terminated(pod).update(reason=reason, exitCode=code, message=told)
+    found = only(pod)
+
+    assert found.kind is Kind.NOT_STARTED
+    assert "could not be started: failed to create containerd task: " in found.sentence
+    assert 'exec: "run": executable file not found in $PATH' in found.sentence
+    assert "entry point" in found.advice
 
 
 def test_restarting() -> None:

@@ -59,6 +59,30 @@ def test_shown(environment: dict[str, str], shown: str) -> None:
     assert this_process(environment).shown() == f"{shown} (pid {os.getpid()})"
 
 
+@pytest.mark.parametrize(
+    ("environment", "group"),
+    [
+        ({}, ""),
+        (IN_CLUSTER, ""),
+        ({"CHUNKMIGRATE_GROUP": "g"}, "g"),
+        ({"JOB_COMPLETION_INDEX": "7"}, socket.gethostname().removesuffix("-7")),
+    ],
+)
+def test_group(environment: dict[str, str], group: str) -> None:
+    """Workers of one command and pods of one Indexed Job share their work; nobody else does."""
+    assert this_process(environment).group == group
+
+
+def test_works_with() -> None:
+    """Who belongs to no group works with nobody, himself included."""
+    one = replace(ME, group="g")
+
+    assert one.works_with(replace(ME, token="other", group="g"))
+    assert not one.works_with(ME)
+    assert not one.works_with(None)
+    assert not ME.works_with(ME)
+
+
 def test_each_attempt_is_another_holder() -> None:
     """Two holders are never the same, not even of one process."""
     assert this_process().token != this_process().token

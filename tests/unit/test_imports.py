@@ -85,6 +85,9 @@ class C:
 UPDATES = {
     module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.updates.")
 }
+LINTING = {
+    module.removeprefix("chunkmigrate.") for module in SOURCES if module.startswith("chunkmigrate.linting.")
+}
 
 
 def test_acyclic() -> None:
@@ -104,21 +107,27 @@ def test_acyclic() -> None:
         (
             "typer",
             {
+                "bookkeeping",
                 "cli",
                 "job_options",
+                "job_submit",
                 "jobs",
                 "jobs_live",
+                "lint",
                 "options",
+                "overview",
                 "reporting",
                 "rollbacks",
                 "tuner",
                 "verbs",
-            },
+            }
+            | {"verifying"},
         ),
         ("rich", {"job_screen", "progress", "demo", "foreseen", "summary"}),
         ("kubernetes", {"kubernetes.client"}),
         ("urllib3", {"kubernetes.client"}),
-        ("chunkmigrate.jobs_live", {"jobs"}),
+        ("chunkmigrate.jobs_live", {"jobs", "job_submit"}),
+        ("chunkmigrate.job_submit", {"jobs"}),
         ("chunkmigrate.job_screen", {"jobs_live"}),
         ("chunkmigrate.lastruns", {"jobs_live"}),
         ("msgspec", {"profiles", "profiler", "kubernetes.choices"}),
@@ -140,7 +149,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.touched", {"images", "keeping", "restoring"}),
         ("chunkmigrate.clearing", {"recorder"}),
         ("chunkmigrate.jobs", {"cli"}),
-        ("chunkmigrate.job_options", {"jobs"}),
+        ("chunkmigrate.job_options", {"jobs", "job_submit"}),
         ("jinja2", {"report_page"}),
         ("markupsafe", {"report_page"}),
         ("chunkmigrate.reporting", {"cli"}),
@@ -151,10 +160,26 @@ def test_acyclic() -> None:
         (
             "chunkmigrate.opening",
             {
-                *("audience", "cli", "jobs_live", "lastruns", "reporting", "rollbacks", "trying", "tuner"),
+                "audience",
+                "cli",
+                "jobs_live",
+                "lastruns",
+                "lint",
+                "overview",
+                "reporting",
+                "rollbacks",
+                "trying",
+                "tuner",
                 "verbs",
-            },
+            }
+            | {"bookkeeping", "verifying"},
         ),
+        ("chunkmigrate.bookkeeping", {"cli"}),
+        ("chunkmigrate.marking", {"bookkeeping", "importing"}),
+        ("chunkmigrate.importing", {"bookkeeping"}),
+        ("chunkmigrate.foreign", {"bookkeeping"}),
+        ("chunkmigrate.verifying", {"cli"}),
+        ("chunkmigrate.verification", {"runner", "trying", "verifying"}),
         ("prometheus_client", {"metrics"}),
         ("urllib.request", {"delivery"}),
         ("chunkmigrate.audience", {"cli", "rollbacks"}),
@@ -162,17 +187,39 @@ def test_acyclic() -> None:
         ("chunkmigrate.notify", {"audience", "cli"}),
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli", "rollbacks"}),
-        ("chunkmigrate.saying", {"cli", "rollbacks"}),
-        ("chunkmigrate.discretion", {"server", "sending", "executor"}),
-        ("chunkmigrate.lease_record", {"lease", "control", "evidence", "tuner", "verbs", "ledger"}),
-        ("chunkmigrate.control", {"jobs_live", "lastruns", "rollbacks", "verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents", "previews", "stages", "profile_part"}),
+        ("chunkmigrate.saying", {"cli", "rollbacks", "verifying"}),
+        ("chunkmigrate.discretion", {"server", "sending", "executor", "ranged"}),
+        (
+            "chunkmigrate.lease_record",
+            {"lease", "control", "evidence", "verbs", "ledger", "leases", "sharing", "standing"}
+            | {"bookkeeping", "marking"},
+        ),
+        (
+            "chunkmigrate.leases",
+            {"control", "evidence", "marking", "tuner", "verbs", "ledger", "history", "standing"}
+            | {"sharing"},
+        ),
+        ("chunkmigrate.lease_reading", {"lease_record", "control", "leases"}),
+        ("chunkmigrate.partitions", {"sharing"}),
+        ("chunkmigrate.sharing", {"runner"}),
+        ("chunkmigrate.verdict", {"runner"}),
+        ("chunkmigrate.workers", {"together"}),
+        ("chunkmigrate.together", {"cli"}),
+        ("chunkmigrate.control", {"bookkeeping", "jobs_live", "lastruns", "rollbacks", "verbs"}),
+        ("chunkmigrate.pages", {"scan", "documents", "previews", "server_trial", "stages", "profile_part"}),
+        ("chunkmigrate.serverside", {"step"}),
+        ("chunkmigrate.committing", {"serverside"}),
+        ("chunkmigrate.ranged", {"step", "serverside", "committing", "readmission", "server_trial"}),
+        ("chunkmigrate.server_trial", {"dryrun"}),
+        ("chunkmigrate.widths", {"serverside", "server_trial", "dryrun"}),
+        ("chunkmigrate.server_updates", {"backfill"}),
         (
             "chunkmigrate.raw",
             {
                 "pages",
                 "scan",
                 "records",
+                "partitions",
                 "quarantine",
                 "unchanged",
                 "runner",
@@ -185,12 +232,23 @@ def test_acyclic() -> None:
             | {"updates.tree"},
         ),
         ("chunkmigrate.hints", {"scan", "indexes"}),
-        ("chunkmigrate.indexes", {"dryrun"}),
-        ("chunkmigrate.differences", {"previews"}),
-        ("chunkmigrate.foresight", {"differences", "previews"}),
+        ("chunkmigrate.indexes", {"dryrun", "linting.of_servers"}),
+        ("chunkmigrate.lint", {"cli"}),
+        ("chunkmigrate.linting", {"lint", *LINTING}),
+        ("chunkmigrate.linting.of_servers", {"lint"}),
+        ("chunkmigrate.differences", {"previews", "touching", "server_trial"}),
+        ("chunkmigrate.foresight", {"differences", "previews", "server_trial"}),
         ("chunkmigrate.display", {"differences"}),
         ("chunkmigrate.updates", {"foresight", "display", "differences", *UPDATES}),
         ("chunkmigrate.dryrun", {"trying"}),
+        ("chunkmigrate.overview", {"cli"}),
+        ("chunkmigrate.standing", {"history", "overview"}),
+        ("chunkmigrate.planning", {"overview"}),
+        ("chunkmigrate.touching", {"planning"}),
+        ("chunkmigrate.history", {"overview"}),
+        ("chunkmigrate.selection", {"sequence"}),
+        ("chunkmigrate.sequence", {"cli", "overview", "trying"}),
+        ("chunkmigrate.folder", {"migration", "overview", "sequence"}),
         ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),
@@ -236,14 +294,18 @@ DIAGNOSIS = [
     "pods",
 ]
 PURE = [
-    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors", "earlier", "touched"),
-    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display"),
+    *("sizing", "frontier", "units", "raw", "records", "pacing", "errors", "widths", "server_updates"),
+    *("earlier", "touched"),
+    *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display", "foreign"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
 ]
 
 # Who may know of a cluster: no run, and nothing a run is made of.
-OF_A_CLUSTER = {"jobs", "jobs_live", "job_cancel", "job_lines", "job_screen", "job_watch", "lastruns"}
+OF_A_CLUSTER = {
+    *("jobs", "jobs_live", "job_cancel", "job_lines", "job_options", "job_screen", "job_submit", "job_watch"),
+    "lastruns",
+}
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -264,6 +326,14 @@ def test_late() -> None:
 
     assert at_once.isdisjoint({f"chunkmigrate.{part}" for part in parts})
     assert at_once
+
+
+def test_linting_late() -> None:
+    """The command line knows what lint is made of only once it is asked for: a pod never does."""
+    at_once = {name for name in graph(late=False)["chunkmigrate.lint"] if name.startswith("chunkmigrate.")}
+
+    assert at_once
+    assert not any(name.startswith("chunkmigrate.linting") for name in at_once)
 
 
 def test_light() -> None:
@@ -296,7 +366,10 @@ def test_cluster_is_nobodys() -> None:
         if any(name.startswith("chunkmigrate.kubernetes") for name in names)
     }
     at_once = {
-        name for name in graph(late=False)["chunkmigrate.jobs_live"] if "kubernetes" in name or "job_" in name
+        name
+        for module in ("jobs", "jobs_live", "job_options", "job_submit")
+        for name in graph(late=False)[f"chunkmigrate.{module}"]
+        if "kubernetes" in name or name in ("chunkmigrate.job_watch", "chunkmigrate.job_cancel")
     }
 
     assert {module for module in found if not module.startswith("kubernetes")} <= OF_A_CLUSTER

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from chunkmigrate.errors import ClusterError
 from chunkmigrate.job_cancel import END_SECONDS, GONE_SECONDS, JobCancel
 from tests.recorded import scenario
 
@@ -92,6 +93,24 @@ def test_job_that_does_not_go() -> None:
     assert not cluster.cancel(now=True)
     assert "still being deleted" in cluster.happened[-1]
     assert GONE_SECONDS <= cluster.time < GONE_SECONDS + 10
+
+
+def test_api_that_is_away() -> None:
+    """An API that does not answer for a while after the deletion is asked again: the Job still goes."""
+    cluster = Going(goes_after=3)
+    job = cluster.job
+
+    def away(name: str) -> Any:
+        there = job(name)
+        if cluster.goes_after == 1:
+            raise ClusterError
+        return there
+
+    cluster.job = away  # type: ignore[method-assign]
+
+    assert cluster.cancel(now=True)
+    assert cluster.happened == ["deleted"]
+    assert cluster.goes_after == -1
 
 
 def test_its_config_maps() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from chunkmigrate.errors import CancelledError
 from chunkmigrate.holder import Holder, Liveness
-from chunkmigrate.lease_record import LeaseRecord
+from chunkmigrate.lease_reading import LeaseRecord
 from chunkmigrate.watch import Watch, announcement, refusal
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN

@@ -69,7 +69,7 @@ def test_waits_for_a_lease(container: dict[str, Any]) -> None:
     """A pod waits longer than the lease of one that died somewhere else lasts."""
     arguments = container["args"]
 
-    assert arguments[0] == "run"
+    assert arguments[:2] == ["run", "--only"]
     assert parse_duration(arguments[arguments.index("--wait") + 1]) > LEASE_SECONDS
 
 
@@ -165,14 +165,25 @@ def test_liveness_is_patient(container: dict[str, Any]) -> None:
 
 
 def test_indexed(tmp_path: Path) -> None:
-    """Several pods are an Indexed Job, each with its own failures; one that has nothing to do stands by."""
-    found = manifest.job(workload(tmp_path, pods=4))
-    spec, arguments = found["spec"], pod_of(found)["containers"][0]["args"]
+    """Several pods are an Indexed Job, each with its own failures."""
+    spec = manifest.job(workload(tmp_path, pods=4))["spec"]
 
     assert (spec["completionMode"], spec["parallelism"], spec["completions"]) == ("Indexed", 4, 4)
     assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (6, 2)
     assert "backoffLimit" not in spec
-    assert parse_duration(arguments[arguments.index("--wait") + 1]) > 24 * 3600
+
+
+def test_apart(tmp_path: Path, job: dict[str, Any]) -> None:
+    """Several pods are asked to be on different nodes, where there are: no loss of one takes all."""
+    found = manifest.job(workload(tmp_path, pods=4))
+    [constraint] = pod_of(found)["topologySpreadConstraints"]
+    selected = constraint["labelSelector"]["matchLabels"]
+
+    assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == (
+        *("kubernetes.io/hostname", "ScheduleAnyway"),
+    )
+    assert selected.items() <= found["spec"]["template"]["metadata"]["labels"].items()
+    assert "topologySpreadConstraints" not in pod_of(job)
 
 
 def test_times(tmp_path: Path, job: dict[str, Any]) -> None:
@@ -222,7 +233,7 @@ def test_labels(tmp_path: Path) -> None:
             "team": "shop",
         }
         assert metadata["annotations"]["example.org/ticket"] == "S 1"
-        assert re.fullmatch("sha256:[0-9a-f]{64}", metadata["annotations"]["chunkmigrate/checksum"])
+        assert re.fullmatch("meaning1:[0-9a-f]{64}", metadata["annotations"]["chunkmigrate/checksum"])
 
 
 def test_namespace(tmp_path: Path, job: dict[str, Any]) -> None:
@@ -241,6 +252,15 @@ def test_namespace(tmp_path: Path, job: dict[str, Any]) -> None:
         ({"env": ["DB_PASSWORD=hunter2"]}, "env"),
         ({"env": ["apiKey=hunter2"]}, "env"),
         ({"env": ["MONGODB_URI=hunter2"]}, "env"),
+        ({"env": ["AWS_SECRET_ACCESS_KEY=hunter2"]}, "env"),
+        ({"env": ["SMTP_PASS=hunter2"]}, "env"),
+        ({"env": ["SENTRY_DSN=hunter2"]}, "env"),
+        ({"env": ["SLACK_WEBHOOK_URL=https://hooks.example.com/hunter2"]}, "env"),
+        ({"env": ["CHUNKMIGRATE_NOTIFY=https://hooks.example.com/services/hunter2"]}, "env"),
+        ({"env": ["ERRORS=https://hunter2@errors.example.com/1"]}, "env"),
+        ({"env": ["BLOBS=https://blobs.example.com/x?sv=1&sig=hunter2"]}, "env"),
+        ({"annotations": ["note=https://ci.example.com/?access_token=hunter2"]}, "annotations"),
+        ({"env": ["CERT=-----BEGIN RSA PRIVATE KEY-----\nhunter2"]}, "env"),
         ({"annotations": ["note=redis://:hunter2@cache"]}, "annotations"),
         ({"database": "mongodb://root:hunter2@db"}, "database"),
     ],
@@ -251,6 +271,33 @@ def test_nothing_secret(tmp_path: Path, flags: dict[str, Any], setting: str) -> 
         workload(tmp_path, **flags)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "AWS_ACCESS_KEY_ID=AKIA",
+            "PWD=/app",
+            "BYPASS=1",
+            "PUBLIC_KEY=x",
+            "KEYSPACE=a",
+            "TOKENS_PER_MINUTE=5",
+        ),
+        *(
+            "DOCS=https://example.com/a?b=c@d",
+            "REPO=ssh://git@example.com/a",
+            "MAIL=ada@example.com",
+            "PASSWORD=",
+        ),
+    ],
+)
+def test_not_secret(tmp_path: Path, text: str) -> None:
+    """What only looks a little like a secret is rendered as it is."""
+    [job] = parsed(rendered(workload(tmp_path, env=[text])))
+    name, _, value = text.partition("=")
+
+    assert {"name": name, "value": value} in pod_of(job)["containers"][0]["env"]
 
 
 def test_environment_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

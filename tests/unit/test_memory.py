@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chunkmigrate.cgroups import Cgroup
-from chunkmigrate.memory import Reading, Sensor, find_budget, trim
+from chunkmigrate.memory import SHARE, Reading, Sensor, Share, find_budget, trim
 
 PROJECT = Path(__file__).parents[2]
 MI = 1024 * 1024
@@ -172,6 +172,19 @@ def test_limit(machine: Machine) -> None:
     machine.limit("max\n")
     machine.now += 5
     assert (sensor.budget.size, sensor.limit) == (128 * MI, None)
+
+
+def test_shared(machine: Machine) -> None:
+    """One of four workers has a quarter of what their parent leaves, and what others use is theirs."""
+    share = Share.of({SHARE: Share(2, 4, 112 * MI).spelled()})
+    sensor = Sensor(share=share, root=machine.root, clock=lambda: machine.now, rss=lambda: machine.rss)
+    machine.count(400 * MI)
+    machine.now += 1
+
+    assert sensor.budget.size == 100 * MI
+    assert sensor.budget.source == "shared by 4 workers: cgroup limit 512 MiB"
+    assert sensor.read().used == machine.rss
+    assert Share.of({}) is None
 
 
 def test_limit_lifted(machine: Machine) -> None:

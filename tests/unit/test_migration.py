@@ -75,12 +75,15 @@ def test_by_name(folder: Path) -> None:
         ({"a": "dependencies = []", "b": "dependencies = ()"}, ["a", "b"]),
         ({"a": "dependencies = ['second']", "b": "name = 'second'"}, ["b", "a"]),
         ({"a": "name = 'first'", "b": "name = 'second'\ndependencies = ['first']"}, ["a", "b"]),
-        ({"a": "dependencies = compute()", "b": ""}, ["a", "b"]),
+        ({"a": "depends_on = ['c']", "b": "", "c": ""}, ["b", "c", "a"]),
+        ({"a": "depends_on: list[str] = ['b']\ndependencies = ['c']", "b": "", "c": ""}, ["b", "c", "a"]),
+        ({"a": "other = depends_on = ('b',)", "b": ""}, ["b", "a"]),
+        ({"a": "name: str = compute()", "b": ""}, ["a", "b"]),
         ({"a": "def upgrade(db):\n    dependencies = ['x']", "b": ""}, ["a", "b"]),
     ],
 )
 def test_dependencies(folder: Path, sources: dict[str, str], expected: list[str]) -> None:
-    """What a pymongo-migrate module depends on comes first, by file or by the name it gives itself."""
+    """What a module depends on comes first, by file or by the name it gives itself, as pymongo-migrate's."""
     write(folder, **sources)
 
     assert names(folder) == expected
@@ -90,11 +93,18 @@ def test_dependencies(folder: Path, sources: dict[str, str], expected: list[str]
     ("sources", "message"),
     [
         (
-            {"a": "dependencies = ['b']", "b": "dependencies = ['a']"},
-            "a, b depend on each other in a circle.",
+            {"a": "dependencies = ['b']", "b": "depends_on = ['a']"},
+            "These depend on each other in a circle: a -> b -> a. Take one name out of depends_on.",
         ),
-        ({"a": "", "b": "dependencies = ['b']"}, "b depend on each other in a circle."),
+        (
+            {"a": "", "b": "depends_on = ['b']"},
+            "These depend on each other in a circle: b -> b. Take one name out of depends_on.",
+        ),
         ({"a": "dependencies = ['nope']"}, "FOLDER/a.py depends on nope, which is not in its folder."),
+        (
+            {"a": "depends_on = ['order_price']", "order_prices": ""},
+            "FOLDER/a.py depends on order_price, which is not in its folder. Is order_prices meant?",
+        ),
     ],
 )
 def test_no_order(folder: Path, sources: dict[str, str], message: str) -> None:
@@ -104,6 +114,28 @@ def test_no_order(folder: Path, sources: dict[str, str], message: str) -> None:
         discover(folder)
 
     assert str(caught.value) == message.replace("FOLDER", str(folder))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "depends_on = compute()",
+        "depends_on = 'b'",
+        "depends_on = ['b', 5]",
+        "depends_on = [{[]: 1}]",
+        "dependencies = []\ndependencies += ['b']",
+        "dependencies: list[str]",
+    ],
+)
+def test_unreadable_dependencies(folder: Path, source: str) -> None:
+    """An order that only running the file would tell is refused: it would be followed by nobody."""
+    write(folder, a=source, b="")
+    with pytest.raises(InvalidModuleError) as caught:
+        discover(folder)
+
+    assert "that cannot be read without running the file. Write the names of migrations out" in str(
+        caught.value
+    )
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -149,7 +181,7 @@ def test_memory(folder: Path, line: str, memory: str) -> None:
 
 
 def test_checksum(folder: Path) -> None:
-    """The checksum is the text's: line ends of Windows do not count, a changed letter does."""
+    """The checksum is the meaning's: line ends of Windows do not count, a changed digit does."""
     unix, windows, other = (folder / f"{name}.py" for name in "abc")
     unix.write_bytes(b"x = 1\ny = 2\n")
     windows.write_bytes(b"x = 1\r\ny = 2\r\n")
@@ -157,7 +189,7 @@ def test_checksum(folder: Path) -> None:
 
     assert Migration.read(unix).checksum == Migration.read(windows).checksum
     assert Migration.read(unix).checksum != Migration.read(other).checksum
-    assert Migration.read(unix).checksum.startswith("sha256:")
+    assert Migration.read(unix).checksum.startswith("meaning1:")
 
 
 @pytest.fixture

@@ -95,9 +95,16 @@ def test_large(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("source", [f'{SOURCE}URI = "mongodb://root:hunter2@db/shop"\n'])
+@pytest.mark.parametrize(
+    "source",
+    [
+        f'{SOURCE}URI = "mongodb://root:hunter2@db/shop"\n',
+        f'{SOURCE}API = "https://hunter2@prices.example.com/"\n',
+        f'{SOURCE}KEY = """-----BEGIN PRIVATE KEY-----\nhunter2"""\n',
+    ],
+)
 def test_secret(tmp_path: Path, source: str) -> None:
-    """A module with a password in it is not mounted, and the sentence does not repeat it."""
+    """A module with a password, a token or a key in it is not mounted; the sentence does not repeat it."""
     path = written(tmp_path, source=source)
     with pytest.raises(InvalidSettingError) as caught:
         workload(tmp_path, mount=True)

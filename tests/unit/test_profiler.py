@@ -49,6 +49,7 @@ class Parts:
     needs: int = 0
     sampled: int = 500
     fails: dict[str, Exception] = field(default_factory=dict)
+    by_server: set[int] = field(default_factory=set)
     now: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
 
@@ -58,7 +59,11 @@ class Parts:
         if part in self.fails:
             raise self.fails[part]
         answers: dict[str, Any] = {
-            "counted": lambda: {"steps": self.steps, "rss": BASELINE},
+            "counted": lambda: {
+                "steps": self.steps,
+                "reading": sorted({*range(self.steps)} - self.by_server),
+                "rss": BASELINE,
+            },
             "measured": lambda: {**MEASURED, "sampled": self.sampled},
             "rehearsed": lambda: self._rehearsed(more["budget"]),
             "swept": lambda: {"points": [self._swept(more["budget"], one) for one in more["chunks"]]},
@@ -208,6 +213,19 @@ def test_no_document(tmp_path: Path) -> None:
     [step] = profiled(tmp_path, Parts(sampled=0)).steps
 
     assert (step.sampled, step.sweep) == (0, ())
+
+
+def test_by_server(tmp_path: Path) -> None:
+    """A step that the server does alone is left out of a profile; the others keep their numbers."""
+    steps = profiled(tmp_path, Parts(steps=3, by_server={1})).steps
+
+    assert [step.step for step in steps] == [0, 2]
+
+
+def test_only_by_server(tmp_path: Path) -> None:
+    """A migration that leaves all to the server is told which memory it needs, whatever its documents."""
+    with pytest.raises(ProfileError, match=r"nothing to profile\. .* run it with --memory \d+"):
+        profiled(tmp_path, Parts(steps=1, by_server={0}))
 
 
 def test_no_step(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from chunkmigrate.raw import Key, enclosed, key_of
 from chunkmigrate.records import Counts
 from tests.unit.making import ASIDE, aside, key, quarantine_of
 
-FAILED = TransformError(7, "double raised KeyError: 'price'.")
+FAILED = TransformError(7, "double raised KeyError: 'price'.", discreet="double raised KeyError.")
 KINDS: list[DocumentError] = [
     errors.TransformError(7, "It fails."),
     errors.UndecodableError(7, "It is no BSON."),
@@ -106,6 +106,7 @@ def test_statement() -> None:
         "namespace": "shop.orders",
         "reason": "transform",
         "message": "double raised KeyError: 'price'.",
+        "discreet": "double raised KeyError.",
         "run": "run 1",
     }
 

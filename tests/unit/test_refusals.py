@@ -28,7 +28,7 @@ SENTENCES = {
     "401-bad-token.json": ["does not know who asks it to do it (401 Unauthorized)", "log in again"],
     "401-no-token.json": ["does not know who asks it to do it (401 Unauthorized)", "--context"],
     "403-create-job.json": ["You may not do it: jobs.batch is forbidden", "Ask for a Role"],
-    "403-list-pods.json": ["You may not do it: pods is forbidden", "docs/kubernetes-operate.md"],
+    "403-list-pods.json": ["You may not do it: pods is forbidden", "`chunkmigrate job render --rbac"],
     "403-watch-jobs.json": ["You may not do it", 'cannot watch resource "jobs"'],
     "403-exceeded-quota.json": ["The namespace's quota does not allow to do it", "exceeded quota: memory"],
     "403-quota-needs-limits.json": [

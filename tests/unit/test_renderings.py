@@ -79,6 +79,8 @@ HOSTILE = [
     "a\r\nb",
     " a\n b \n\n",
     "\u2028",
+    "a\u2028kind: Pod\nb\n",
+    "a\x85b\nc\u2029d\n",
     "\ufeff",
     "\x1b[0m",
     "äöü \U0001f600",
@@ -237,6 +239,16 @@ def test_round_trip(folder: Path) -> None:
     made = workload(folder, mount=True, pods=3)
 
     assert parsed(rendered(made)) == manifest.objects(made)
+
+
+def test_lines_of_another_yaml(tmp_path: Path) -> None:
+    """A module in which characters stand that end a line to some parsers is mounted as it is, to the byte."""
+    source = f"{SOURCE}\n# a\u2028b: c\n# d\x85e\n"
+    written(tmp_path, source=source)
+    text = rendered(workload(tmp_path, mount=True))
+
+    for found in (parsed(text), list(YAML(typ="safe", pure=True).load_all(text))):
+        assert found[0]["data"][f"{NAME}.py"] == source
 
 
 def test_lines(folder: Path) -> None:

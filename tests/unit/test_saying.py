@@ -192,6 +192,19 @@ def test_place(tmp_path: Path) -> None:
     assert "raised in" not in said(error, folder=tmp_path / "elsewhere")
 
 
+def test_place_in_a_config_map(tmp_path: Path) -> None:
+    """In a mounted ConfigMap a migration is a link to a file elsewhere, and goes by its own name."""
+    held, folder = tmp_path / "..data", tmp_path / "migrations"
+    for made in (held, folder):
+        made.mkdir()
+    (held / "1_cents.py").write_text(AUTHORS)
+    (folder / "1_cents.py").symlink_to("../..data/1_cents.py")
+
+    assert "raised in migrations/1_cents.py, line 7." in said(
+        failing(authored(folder / "1_cents.py")), folder=folder
+    )
+
+
 def test_place_behind_our_own(tmp_path: Path) -> None:
     """The place is that of the author's exception, through however many failures of ours it came."""
     path = tmp_path / "1_cents.py"

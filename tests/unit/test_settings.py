@@ -70,6 +70,15 @@ def test_request(tmp_path: Path, request_: str, expected: int | None) -> None:
     assert resolve({}, {"CHUNKMIGRATE_MEMORY_REQUEST": request_}, tmp_path).request == expected
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_end_of_a_secret(tmp_path: Path, end: str) -> None:
+    """A Secret that was made of a file ends with its newline, and that is no part of a database's name."""
+    found = resolve({}, {"MONGODB_URI": f"mongodb://u:p@host/shop{end}"}, tmp_path)
+
+    assert (found.uri, found.database) == ("mongodb://u:p@host/shop", "shop")
+    assert resolve({}, {"MONGODB_URI": end}, tmp_path).uri is None
+
+
 def test_metrics_file(tmp_path: Path) -> None:
     """A file that is not absolute lies where the command was called."""
     assert resolve({"metrics_file": "x/y.prom"}, {}, tmp_path).metrics_file == tmp_path / "x/y.prom"

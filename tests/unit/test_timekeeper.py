@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from chunkmigrate.holder import user
 from chunkmigrate.memory import Budget, Reading
 from chunkmigrate.outcome import OPERATOR, Progress
 from chunkmigrate.pipeline import ChunkResult
@@ -204,10 +205,12 @@ def test_nothing_done() -> None:
 
 
 def test_circumstances() -> None:
-    """What is known before anything is done: version, writers, rate, memory, and what was warned of."""
-    known = circumstances(cast("Sensor", Memory()), writers=3, max_rate=None)
+    """What is known before anything is done: version, user, writers, rate, memory, and what was warned of."""
+    known = circumstances(cast("Sensor", Memory()), writers=3, max_rate=None, follows="1_m")
 
     assert known.pop("version")[0].isdigit()
+    assert known.pop("user") == user()
+    assert known.pop("follows") == "1_m"
     assert known == {
         "writers": 3,
         "max_rate": None,

@@ -9,7 +9,8 @@ import yaml
 
 from chunkmigrate.kubernetes.choices import choose
 from chunkmigrate.kubernetes.workload import prepare
-from chunkmigrate.migration import discover, find
+from chunkmigrate.migration import Migration, find
+from chunkmigrate.order import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,8 @@ def workload(
     """The workload of a migration, which is written where it is not there. A flag of None is none."""
     if not (folder / "migrations" / f"{name}.py").exists():
         written(folder, name)
-    found = discover(folder / "migrations")
+    # Whatever a file is called: a rendering relies on no rule for names.
+    found = ordered([Migration.read(path) for path in sorted((folder / "migrations").glob("*.py"))])
     typed = {flag: value for flag, value in (LEAST | flags).items() if value is not None}
     return prepare(find(found, name), found, choose(table or {}, typed))
 

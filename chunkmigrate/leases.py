@@ -1,0 +1,30 @@
+"""Leases: all of one migration, its own and those of its partitions, seen from outside. Reads only.
+
+Who may take or lose one is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chunkmigrate.lease_record import found
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from chunkmigrate.lease_reading import LeaseRecord
+
+
+def held(database: Database[Any], migration: str) -> list[LeaseRecord]:
+    """Return the leases somebody has now."""
+    return [record for record in found(database, _of(migration)) if record.held]
+
+
+def last_of(database: Database[Any], migration: str, token: str | None) -> LeaseRecord | None:
+    """Return the lease that the holder called ``token`` renewed last; None where others have taken all."""
+    ours = _of(migration) | {"holder.token": token}
+    return max(found(database, ours), key=lambda record: record.renewed, default=None)
+
+
+def _of(migration: str) -> dict[str, Any]:
+    return {"$or": [{"_id": migration}, {"_id.migration": migration}]}

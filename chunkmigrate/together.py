@@ -1,0 +1,91 @@
+"""Together: a run by several processes of this machine, from the budget they share to how they ended.
+
+What each does is a run like any other; starting and replacing them is ``workers``' business.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.memory import Sensor
+from chunkmigrate.preflight import check_shares
+from chunkmigrate.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from chunkmigrate.notify import Notifier
+    from chunkmigrate.settings import Settings
+    from chunkmigrate.stop import Stop
+    from chunkmigrate.workers import Workers
+
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
+
+_EVENTS = {0: "applied", 5: "lease_held", 75: "stopped"}
+_STANDS = {
+    "applied": "it is complete.",
+    "stopped": "run again to continue.",
+    "lease_held": "another run holds its lease.",
+    "failed": "what is committed is safe.",
+}
+
+
+def end_with_parent() -> None:
+    """Have this process asked to stop when the one that has started it dies, where the kernel can."""
+    import ctypes  # late: only a worker needs it
+
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def run(
+    settings: Settings,
+    arguments: Sequence[str],
+    stop: Stop,
+    notifier: Notifier,
+    *,
+    say: Callable[[str], Any],
+    warn: Callable[[str], Any],
+) -> int:
+    """Run the command line ``arguments`` in as many processes as were asked for; return the exit code.
+
+    Raises `BudgetTooSmallError` where the budget is too small for so many, and `InvalidSettingError` where
+    metrics were asked for: those are of one process.
+    """
+    from chunkmigrate.workers import Workers  # late: most runs have none
+
+    if settings.metrics_port is not None or settings.metrics_push or settings.metrics_file:
+        message = "Metrics are those of one process: leave out --workers, or run several pods (--pods)."
+        raise InvalidSettingError(message)
+    sensor = Sensor(memory=settings.memory, request=settings.request)
+    if settings.memory or settings.request or sensor.limit:
+        check_shares(sensor.budget, sensor.rss_start, settings.workers)
+    began = time.monotonic()
+    with stop.on_signals():
+        workers = Workers(settings.workers, arguments, sensor.rss_start, stop, say, warn)
+        code = workers.run()
+    event = _EVENTS.get(code, "failed")
+    message = _sentence(workers, event, time.monotonic() - began)
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    say(
+        json.dumps({"at": at, "event": event, "message": message, "workers": workers.count, **workers.counts})
+    )
+    notifier.tell(event, message, code)
+    return code
+
+
+def _sentence(workers: Workers, event: str, seconds: float) -> str:
+    counts, why = workers.counts, f" {workers.sentence}" if workers.sentence else ""
+    aside = f", {counts['quarantined']:,} in quarantine" if counts["quarantined"] else ""
+    beside = f" (not counting what {workers.killed} did that were killed)" if workers.killed else ""
+    return (
+        f"{workers.count} workers: {counts['read']:,} documents read, {counts['written']:,} written, "
+        f"{counts['skipped']:,} skipped{aside}{beside}; {format_duration(seconds)}; "
+        f"{event}: {_STANDS[event]}{why}"
+    )

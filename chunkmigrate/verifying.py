@@ -1,0 +1,58 @@
+"""Verifying: the command that asks a migration's ``verify(db)`` alone, and says what it found.
+
+What it may do, and what its answers mean, is ``verification``'s business.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from chunkmigrate import saying, verification
+from chunkmigrate import settings as settings_
+from chunkmigrate.errors import VerificationError
+from chunkmigrate.ledger import APPLIED, PENDING, Ledger
+from chunkmigrate.migration import discover, find
+from chunkmigrate.opening import opened
+from chunkmigrate.options import DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.units import format_duration
+
+if TYPE_CHECKING:
+    from chunkmigrate.migration import Migration
+    from chunkmigrate.verification import Verified
+
+
+def verify(
+    name: Name,
+    *,
+    uri: Uri = None,
+    database: DatabaseName = None,
+    directory: Dir = None,
+    show_values: ShowValues = False,
+) -> None:
+    """Check what a migration has done, by its own `verify`, which can only read."""
+    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    migration = find(discover(settings.folder), name)
+    with opened(settings) as db:
+        found = verification.ask(migration, db)
+        verification.record(db, migration.name, found)
+        status = Ledger(db).entries().get(migration.name, {}).get("status", PENDING)
+    if not found.passed:
+        raise _failure(migration, found, settings.folder, show_values=show_values) from found.cause
+    after = "" if status == APPLIED else f" It is {status}; `chunkmigrate run {migration.name}` applies it."
+    typer.echo(f"{migration.name} passes its verification, in {format_duration(found.seconds)}.{after}")
+
+
+def _failure(migration: Migration, found: Verified, folder: Path, *, show_values: bool) -> VerificationError:
+    what = found.sentence if show_values else found.discreet
+    hidden = " Its full text may quote documents: --show-values shows it."
+    error = VerificationError(
+        f"The verification of {migration.name} failed: {what}{'' if what == found.sentence else hidden} "
+        "Nothing was changed. Correct the data, in a new migration where this one is applied elsewhere, too, "
+        "or correct its verify(db), and ask again."
+    )
+    error.__cause__ = found.cause
+    return VerificationError(saying.said(error, folder=folder))

@@ -1,0 +1,2 @@
+def normalised(email: str) -> str:
+    return email.strip().lower()

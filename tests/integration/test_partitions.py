@@ -1,0 +1,279 @@
+"""A step that several processes share: how it is divided, taken, taken over, and finished."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import bson
+import pytest
+from pymongo import MongoClient
+
+from chunkmigrate import Backfill, UpdateOne, checkpoint, lease_record, partitions, records, scan
+from chunkmigrate.errors import LeaseHeldError, SupersededError
+from chunkmigrate.frontier import Range, Reach
+from chunkmigrate.ledger import APPLIED, MIGRATIONS, RUNS
+from chunkmigrate.memory import Sensor
+from chunkmigrate.migration import Migration
+from chunkmigrate.pages import PageReader
+from chunkmigrate.raw import key_of
+from chunkmigrate.records import Counts, Intent, Place, Record
+from chunkmigrate.runner import Run
+from tests.integration.test_scan import MIXED_IDS
+from tests.integration.undone import stored, undone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pymongo.database import Database
+
+    from chunkmigrate.raw import Key
+    from tests.integration.conftest import Engine
+
+MIB = 1024 * 1024
+PLACE = Place("m", 0)
+
+
+def key(id_: Any) -> Key:
+    return key_of(bson.encode({"_id": id_}))
+
+
+def migration(path: Path, *steps: Callable[[Any], Backfill]) -> Migration:
+    return Migration(
+        name="m",
+        path=path / "m.py",
+        description="",
+        checksum="sha256:1",
+        upgrade=lambda db: [step(db) for step in steps],
+    )
+
+
+def add_one(db: Database[Any]) -> Backfill:
+    return Backfill(scan(db.c, fields=[]), lambda one: UpdateOne({"_id": one["_id"]}, {"$inc": {"n": 1}}))
+
+
+def twice(db: Database[Any]) -> Backfill:
+    """A step that would go wrong if the one before it were not done: it needs what that has written."""
+    return Backfill(
+        scan(db.c, fields=["n"]),
+        lambda one: UpdateOne({"_id": one["_id"]}, {"$set": {"twice": one["n"] * 2}}),
+    )
+
+
+@pytest.fixture
+def standalone(standalone_uri: str) -> Iterator[Database[Any]]:
+    with MongoClient[dict[str, Any]](standalone_uri) as client:
+        yield client.partitions
+        client.drop_database("partitions")
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What makes the runs of this process share their work."""
+    monkeypatch.setenv("CHUNKMIGRATE_GROUP", "g")
+    return "g"
+
+
+def run_of(db: Database[Any], path: Path, *steps: Callable[[Any], Backfill], **how: Any) -> Run:
+    return Run(migration(path, *steps), db, Sensor(memory=512 * MIB), writers=1, **how)
+
+
+def once(db: Database[Any], documents: int) -> bool:
+    return db.c.count_documents({"n": 1}) == db.c.count_documents({}) == documents
+
+
+def inside(db: Database[Any], after: Key | None, upto: Key) -> list[bytes]:
+    pages = PageReader(scan(db.c), upto).pages(after, MIB, measured=False)
+    return [bytes(page.document(index)) for page in pages for index in range(len(page))]
+
+
+def test_equal_bytes(db: Database[Any]) -> None:
+    """Ranges hold about as many bytes each, wherever in the collection the large documents are."""
+    db.c.insert_many({"_id": n, "pad": "x" * (9_000 if n < 400 else 90)} for n in range(4_000))
+    ends = partitions.ends(scan(db.c), None, key(3_999))
+    sizes = [sum(map(len, inside(db, *ends_))) for ends_ in pairwise([None, *ends])]
+
+    assert len(ends) in {7, 8}
+    assert max(sizes) < 2 * sum(sizes) / len(sizes)
+
+
+def test_nothing_between(db: Database[Any]) -> None:
+    """The ranges hold every document once, in the order of the index, whatever the types of the `_id`s."""
+    db.c.insert_many({"_id": id_} for id_ in MIXED_IDS)
+    upto = scan(db.c).upper_bound()
+    assert upto
+    ends = partitions.ends(scan(db.c), None, upto, least=3)
+    ranges = [inside(db, *ends_) for ends_ in pairwise([None, *ends])]
+
+    assert len(ends) > 5
+    assert ends[-1] == upto
+    assert all(ranges)
+    assert [one for range_ in ranges for one in range_] == inside(db, None, upto)
+
+
+def test_few_documents(db: Database[Any]) -> None:
+    """What is less than a chunk is not divided."""
+    db.c.insert_many({"_id": n} for n in range(400))
+
+    assert partitions.ends(scan(db.c), None, key(399)) == [key(399)]
+    assert partitions.ends(scan(db.c), key(388), key(399), least=5) == [key(393), key(399)]
+
+
+def test_shared(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """Runs of one group do each document of each step once, one step after the other, and apply it once."""
+    assert group
+    db.c.insert_many({"_id": n} for n in range(6_000))
+    runs = [run_of(db, tmp_path, add_one, twice) for _ in range(3)]
+    threads = [threading.Thread(target=list, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert once(db, 6_000)
+    assert db.c.count_documents({"twice": 2}) == 6_000
+    assert sum((run.outcome.counts for run in runs), Counts()).read == 12_000
+    assert [run.outcome.status for run in runs] == [APPLIED] * 3
+    assert [one["status"] for one in db[MIGRATIONS].find()] == [APPLIED]
+    assert db[RUNS].distinct("status") == [APPLIED]
+
+
+def test_undivided_before(db: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an undivided run has done is not done again once others share the rest."""
+    db.c.insert_many({"_id": n} for n in range(6_000))
+    asked = iter([False] * 1_500)
+    first = run_of(db, tmp_path, add_one, stopped=lambda: next(asked, True))
+    list(first)
+    monkeypatch.setenv("CHUNKMIGRATE_GROUP", "g")
+    second = run_of(db, tmp_path, add_one)
+    list(second)
+
+    assert 0 < first.outcome.counts.read < 6_000
+    assert first.outcome.counts.read + second.outcome.counts.read == 6_000
+    assert once(db, 6_000)
+
+
+def test_alone_afterwards(
+    db: Database[Any], tmp_path: Path, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of its own goes on with what a group has left."""
+    db.c.insert_many({"_id": n} for n in range(6_000))
+    asked = iter([False] * 1_500)
+    first = run_of(db, tmp_path, add_one, stopped=lambda: next(asked, True))
+    list(first)
+    stopped = db[MIGRATIONS].find_one() or {}
+    monkeypatch.delenv("CHUNKMIGRATE_GROUP")
+    second = run_of(db, tmp_path, add_one)
+    list(second)
+
+    assert (group, stopped["status"]) == ("g", "stopped")
+    assert 0 < first.outcome.counts.read < 6_000
+    assert first.outcome.counts.read + second.outcome.counts.read == 6_000
+    assert once(db, 6_000)
+
+
+def keeping(db: Database[Any]) -> Backfill:
+    change = {"$inc": {"n": 1}, "$unset": {"a": ""}}
+    return Backfill(scan(db.c), lambda one: UpdateOne({"_id": one["_id"]}, change), undo=True)
+
+
+def test_rolled_back(db: Database[Any], tmp_path: Path, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a group has done is undone byte for byte, and can be done again from the beginning."""
+    assert group
+    db.c.insert_many({"_id": n, "a": n, "z": 1} for n in range(3_000))
+    before = stored(db)
+    list(run_of(db, tmp_path, keeping))
+    monkeypatch.delenv("CHUNKMIGRATE_GROUP")
+
+    assert stored(db) != before
+    assert undone(db).counts.written == 3_000
+    assert stored(db) == before
+    assert not db[checkpoint.COLLECTION].count_documents({"migration": "m"})
+
+    list(run_of(db, tmp_path, keeping))
+
+    assert once(db, 3_000)
+
+
+def test_rollback_waits(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """Nobody rolls back what somebody is at work on, with one partition left."""
+    assert group
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    asked = iter([False] * 500)
+    list(run_of(db, tmp_path, keeping, stopped=lambda: next(asked, True)))
+    lease_record.collection_of(db).update_one(
+        {"_id.partition": {"$gt": 0}},
+        [{"$set": {"released": False, "until": {"$add": ["$$NOW", 60_000]}, "holder.boot": "elsewhere"}}],
+    )
+
+    with pytest.raises(LeaseHeldError):
+        undone(db)
+
+
+def test_islands(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """Ranges that an undivided attempt had done ahead of its position are not done again."""
+    assert group
+    db.c.insert_many({"_id": n, **({"n": 1} if n < 100 or 200 <= n < 300 else {})} for n in range(3_000))
+    island = Range(0, key(199), key(299))
+    left = Record(
+        namespace=f"{db.name}.c",
+        upto=key(2_999),
+        reach=Reach(key(99)),
+        islands=(island,),
+        counts=Counts(read=200),
+        intent=Intent(after=key(99), through=None, used=1, budget=2),
+    )
+    identity = {**PLACE.document(), "namespace": left.namespace}
+    db[checkpoint.COLLECTION].insert_one({"_id": "m:0:0:1"} | identity | records.slot_document(0, 1, left))
+    run = run_of(db, tmp_path, add_one)
+    list(run)
+
+    assert run.outcome.counts.read == 2_800
+    assert once(db, 3_000)
+
+
+def test_torn(standalone: Database[Any], tmp_path: Path, group: str) -> None:
+    """A division that was cut off, on a server without transactions, is made anew."""
+    assert group
+    standalone.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(standalone, tmp_path, add_one, stopped=lambda: True))
+    fresh = Record(namespace=f"{standalone.name}.c", upto=key(2_999))
+    scrap = {"_id": "m:0/7:0:0", "namespace": fresh.namespace} | replace(PLACE, partition=7).document()
+    standalone[checkpoint.COLLECTION].insert_one(scrap | records.slot_document(0, 0, fresh))
+    run = run_of(standalone, tmp_path, add_one)
+    list(run)
+
+    assert run.outcome.counts.read == 3_000
+    assert once(standalone, 3_000)
+
+
+def test_taken_over(engine: Engine) -> None:
+    """Who has lost a partition to another commits nothing to it any more."""
+    engine.db.c.insert_many({"_id": n} for n in range(10))
+    place = replace(PLACE, partition=3)
+    generations = iter(range(1, 10))
+
+    def claim() -> checkpoint.Checkpoint:
+        checkpoint.fence(engine.db, place.matching(), next(generations), None)
+        advance = lambda _: next(generations)  # noqa: E731
+        return checkpoint.claim(engine.db, place, scan(engine.db.c), slots=1, advance=advance, session=None)
+
+    slow = claim()
+    claim()
+    with pytest.raises(SupersededError):
+        slow.intend(Intent(after=None, through=None, used=1, budget=2))
+
+
+def test_fenced_apart(engine: Engine) -> None:
+    """The lease of a migration changes hands without fencing the partitions others are at work on."""
+    engine.db.c.insert_many({"_id": n} for n in range(10))
+    place, generations = replace(PLACE, partition=3), iter(range(1, 10))
+    at_work = checkpoint.claim(
+        engine.db, place, scan(engine.db.c), slots=1, advance=lambda _: next(generations), session=None
+    )
+    checkpoint.fence(engine.db, records.undivided("m"), 99, None)
+
+    at_work.intend(Intent(after=None, through=None, used=1, budget=2))
