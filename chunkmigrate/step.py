@@ -131,7 +131,7 @@ class Step:
                 self.was_done = True
                 return
             claimed.sizes = claimed.sizes or self._learned
-            self._retry(partial(undoing.settle, context, self.number, self._backfill, claimed))
+            self._retry(partial(undoing.settle, context, self.number, self._backfill))
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import last_line
 from tests.faults.kinds import KINDS
-from tests.faults.undoing import there_and_back
+from tests.faults.undoing import stored, there_and_back
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -165,3 +165,21 @@ def test_half_rolled_back(cli: CommandLine, db: Database[Any]) -> None:
     assert "(half rolled back)" in cli("status").stdout
     assert cli("rollback", SECOND).returncode == 0
     assert cli("run", SECOND).returncode == 0
+
+
+def test_shared(cli: CommandLine, db: Database[Any]) -> None:
+    """What several processes have applied together is rolled back as what one has, and applied anew."""
+    cli.write(CENTS, FIRST)
+    db.c.insert_many({"_id": n, "price": n / 4, "name": f"n{n}"} for n in range(6_000))
+    before = stored(db)
+
+    for _ in range(2):
+        shared = cli("run", FIRST, "--workers", "2")
+        assert shared.returncode == 0, shared.stderr
+        assert db.c.count_documents({"cents": {"$exists": True}}) == 6_000
+        done = cli("rollback", FIRST)
+
+        assert done.returncode == 0, done.stderr
+        assert stored(db) == before
+        assert statuses(cli) == ["pending"]
+        assert db.chunkmigrate_checkpoints.count_documents({"migration": {"$exists": True}}) == 0
