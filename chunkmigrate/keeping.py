@@ -17,13 +17,12 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import raw, undo
+from chunkmigrate.changes import Changes, refused
 from chunkmigrate.chunks import Group
-from chunkmigrate.earlier import InexactError, kept
-from chunkmigrate.errors import DocumentError, TooLargeError
+from chunkmigrate.errors import DocumentError
 from chunkmigrate.images import Images, slices
-from chunkmigrate.sending import RefusedError, send, too_much
+from chunkmigrate.sending import send
 from chunkmigrate.touched import identity, statement_of
-from chunkmigrate.writes import MAX_DOCUMENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -94,7 +93,7 @@ class _Sent:
         Where a document is written more than once, here or before, all of it is looked at: what is kept of it
         may be about other fields.
         """
-        keys = {identity(key): key for statement in statements if (key := statement.key)}
+        keys = {statement.id: key for statement in statements if (key := statement.key)}
         known = self._known(keys.values())
         fields = None if known or len(keys) < len(statements) else _union(statements)
         sizes = dict[object, int]()
@@ -103,12 +102,12 @@ class _Sent:
             sizes = {identity(key): size for key, size in found}
 
         def weight(statement: Statement) -> int:
-            id_ = identity(statement.key) if statement.key else None
-            return max(sizes.get(id_, 0), len(statement.encoded)) + known.get(id_, 0)
+            looked_at = max(sizes.get(statement.id, 0), len(statement.encoded))
+            return looked_at + known.get(statement.id, 0)
 
         for part in slices(statements, weight, self._most):
-            touched = {identity(key): key for statement in part if (key := statement.key)}
-            owners = {identity(key): statement.owner for statement in part if (key := statement.key)}
+            touched = {statement.id: keys[statement.id] for statement in part}
+            owners = {statement.id: statement.owner for statement in part}
             encoded = [(statement.encoded, statement.owner) for statement in part]
             with self._turn(sum(map(weight, part)), part[0].owner):
                 self._part(part[0].kind, encoded, touched, owners, fields=fields, known=known)
@@ -121,6 +120,8 @@ class _Sent:
         found = self._matched(statement)
         known = self._known([key for key, _ in found])
         fields = None if known else statement.fields
+        if fields != statement.fields:  # more is to be looked at than was measured
+            found = [*self.images.sizes(self.namespace, raw.one_of(key for key, _ in found), None)]
         parts = [found]
         if found and not statement.collated:
             parts = [*slices(found, lambda one: one[1] + known.get(identity(one[0]), 0), self._most)]
@@ -172,7 +173,7 @@ class _Sent:
         known |= self._known([key for key in upserted if identity(key) not in touched])
         after = self.images.read(self.namespace, keys.values(), fields)
         records = self._records(keys, known)
-        changes = _Changes(self.keeping, self.namespace, self.chunk, partly=fields is not None)
+        changes = self._changes(partly=fields is not None)
         for id_, key in keys.items():
             was, is_ = before.pop(id_, None), after.pop(id_, None)
             if was != is_:
@@ -180,6 +181,10 @@ class _Sent:
                 known[id_] = changes.add(key, was, is_, records.pop(id_, None), owner)
         for group in changes.groups:
             send(self.keeping.client, self.chunk, group, self.session)
+
+    def _changes(self, *, partly: bool) -> Changes:
+        migration, generation = self.keeping.migration, self.keeping.generation
+        return Changes(self.chunk, self.namespace, self._undo, migration, generation, partly=partly)
 
     def _known(self, keys: Collection[Key]) -> dict[object, int]:
         """Return the bytes of what is kept already of documents, where anything is."""
@@ -216,45 +221,7 @@ class _Sent:
         try:
             return self.keeping.room.for_one(size, self.chunk.owner(owner))
         except DocumentError as error:
-            raise _refused(self.chunk, owner, error) from error
-
-
-class _Changes:
-    """What is to be kept of a few documents, looked at ``partly`` or as a whole, as statements."""
-
-    def __init__(self, keeping: Keeping, namespace: str, chunk: Chunk, *, partly: bool) -> None:
-        self._partly = partly
-        self._keeping, self._namespace, self._chunk = keeping, namespace, chunk
-        kept_in = f"{keeping.database}.{undo.COLLECTION}"
-        self._by_kind = {kind: Group(kept_in, kind) for kind in ("insert", "update", "delete")}
-
-    @property
-    def groups(self) -> list[Group]:
-        """What is to be sent."""
-        return [group for group in self._by_kind.values() if group.owners]
-
-    def add(
-        self, key: Key, before: bytes | None, after: bytes | None, known: Earlier | None, owner: int
-    ) -> int:
-        """Keep what a document was before, with what is ``known`` of it; return the bytes that takes."""
-        id_ = undo.record_id(self._keeping.migration, self._namespace, key)
-        try:
-            earlier = known.followed(before, after) if known else kept(before, after, partly=self._partly)
-        except InexactError as error:
-            raise _refused(self._chunk, owner, _inexact(self._chunk.owner(owner))) from error
-        if earlier is None:
-            return self._put("delete", undo.removed(id_), owner)
-        if known:
-            return self._put("update", undo.replaced(id_, earlier, self._keeping.generation), owner)
-        return self._put("insert", undo.stored(id_, earlier, self._keeping.generation), owner)
-
-    def _put(self, kind: str, statement: bytes, owner: int) -> int:
-        if len(statement) > MAX_DOCUMENT_BYTES:
-            raise _refused(self._chunk, owner, _too_large(self._chunk.owner(owner)))
-        group = self._by_kind[kind]
-        group.statements += statement
-        group.owners.append(owner)
-        return len(statement)
+            raise refused(self.chunk, owner, error) from error
 
 
 def _union(statements: Sequence[Statement]) -> frozenset[bytes] | None:
@@ -276,27 +243,3 @@ def _group(namespace: str, kind: str, encoded: Sequence[tuple[bytes, int]]) -> G
 def _about(record: Key) -> object:
     """Return the identity of the document that a record, called by its ``_id``, is about."""
     return identity(undo.target_of(record.value)[1])
-
-
-def _refused(chunk: Chunk, owner: int, error: DocumentError) -> Exception:
-    """Return what is raised for a document that cannot be kept; of several nobody knows whose it is."""
-    if chunk.joined and chunk.read > 1:
-        what = f"One of {chunk.read:,} documents cannot be kept as it was"
-        return too_much(chunk, what, str(error).rstrip("."), error.discreet.rstrip("."))
-    return RefusedError(owner, error)
-
-
-def _too_large(document_id: Any) -> TooLargeError:
-    message = (
-        f"What the write for document _id {document_id!r} changes is, with what is needed to undo it, over "
-        "16 MiB, the most MongoDB keeps as one document. Nothing of its chunk was written."
-    )
-    return TooLargeError(document_id, message)
-
-
-def _inexact(document_id: Any) -> DocumentError:
-    message = (
-        f"What the write for document _id {document_id!r} changes could not be given back byte for byte: two "
-        "fields have one name. Nothing of its chunk was written."
-    )
-    return DocumentError(document_id, message)

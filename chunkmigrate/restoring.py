@@ -28,7 +28,7 @@ from chunkmigrate.sending import send
 from chunkmigrate.touched import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
@@ -157,7 +157,7 @@ class _Back:
         self, namespace: str, here: Sequence[_One], records: Mapping[bytes, bytes], left: Group
     ) -> None:
         earlier = [undo.earlier_of(records[one.record.value]) for one in here]
-        now = self.images.read(namespace, [one.document for one in here], _fields(earlier))
+        now = self._now(namespace, here, earlier)
         statements = Group(namespace, "update")
         removals = Group(namespace, "delete")
         for one, what in zip(here, earlier, strict=True):
@@ -174,6 +174,14 @@ class _Back:
             if group.owners:
                 send(self.restoring.client, named, group, self.session)
 
+    def _now(self, namespace: str, here: Sequence[_One], earlier: Sequence[Earlier]) -> dict[object, bytes]:
+        """Return what the documents are now; of those that are put back in place, the fields that are."""
+        fields = {name for what in earlier if what.in_place for name in what.names}
+        both = [*zip(here, earlier, strict=True)]
+        partly = [one.document for one, what in both if what.in_place]
+        whole = [one.document for one, what in both if not what.in_place]
+        return self.images.read(namespace, partly, fields) | self.images.read(namespace, whole, None)
+
     def _put(self, one: _One, what: Earlier, now: bytes | None, statements: Group, removals: Group) -> None:
         """Add the statement that makes one document what it was; none where it is so already."""
         which = b"\x03q\0" + one.document.document().raw
@@ -189,13 +197,6 @@ class _Back:
         if statement:
             statements.statements += statement
             statements.owners.append(one.owner)
-
-
-def _fields(earlier: Sequence[Earlier]) -> Collection[bytes] | None:
-    """Return the fields to look at where no more is needed to restore documents."""
-    if all(what.in_place for what in earlier):
-        return {name for what in earlier for name in what.names}
-    return None
 
 
 def _changed(which: bytes, set_: bytes, unset: bytes) -> bytes:

@@ -136,13 +136,16 @@ def _each(
 
 def _edited(database: Database[Any], migration: str, outcome: Outcome) -> str:
     """Say which documents were left as somebody edited them."""
-    first = kept.first_left(database, migration)
+    first, left = kept.first_left(database, migration), outcome.counts.skipped
     return (
-        f"{outcome.counts.skipped:,} documents were edited after {migration} had written them, and stay as "
-        f"they are: _id {', '.join(first)}{' ...' * (outcome.counts.skipped > len(first))}. "
-        f"`chunkmigrate undo list {migration}` lists them; what was kept of them is there until "
-        f"`chunkmigrate undo drop {migration}`."
+        f"{_many(left, 'document')} edited after {migration} had been there, and not restored: _id "
+        f"{', '.join(first)}{' ...' * (left > len(first))}. `chunkmigrate undo list {migration}` lists all; "
+        f"what was kept of them is there until `chunkmigrate undo drop {migration}`."
     )
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what} was" if number == 1 else f"{number:,} {what}s were"
 
 
 @undo.command("list")
@@ -188,7 +191,7 @@ def drop(
             return
         typer.echo(_shown(row))
         if yes or _confirmed(migration):
-            typer.echo(f"{kept.drop(db, migration):,} records were dropped.")
+            typer.echo(f"{_many(kept.drop(db, migration), 'record')} dropped.")
 
 
 def _shown(row: dict[str, Any]) -> str:

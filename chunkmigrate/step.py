@@ -97,7 +97,7 @@ class Step:
                 self.was_done = True
                 return
             claimed.sizes = claimed.sizes or self._learned
-            self._retry(partial(undoing.settle, context, self.number, self._backfill, claimed))
+            self._retry(partial(undoing.settle, context, self.number, self._backfill))
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:
@@ -117,7 +117,7 @@ class Step:
     def position(self) -> str | None:
         """The ``_id`` up to which everything is done, as text."""
         position = self._checkpoint.position if self._checkpoint else None
-        return None if position is None else position.shown()
+        return None if position is None else undoing.shown(self._context, position)
 
     @property
     def sizes(self) -> sizing.Sizes | None:

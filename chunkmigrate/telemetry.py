@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 
+ROLLBACK = "chunkmigrate rollback"
+
 # The names of what is known of an end beside its sentence.
 NUMBERS = (*counted(Counts()), "start", "peak", "budget", "seconds", "position")
 
@@ -135,7 +137,7 @@ def _stands(outcome: Outcome) -> str:
         return f"it is complete{aside}."
     if outcome.status == ROLLED_BACK:
         return "it is pending again."
-    again = "run again" if outcome.direction == "up" else f"`chunkmigrate rollback {outcome.migration}` again"
+    again = "run again" if outcome.direction == "up" else f"run `{ROLLBACK} {outcome.migration}` again"
     if outcome.status == CANCELLED:
         again = f"`chunkmigrate resume {outcome.migration}` allows it to run again"
     if outcome.position is None:

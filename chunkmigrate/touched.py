@@ -30,15 +30,17 @@ _NO_EQUALITY = (_ARRAY, _UNDEFINED, _REGEX)
 class Statement:
     """One statement of a command of ``kind``, and what it says of itself.
 
-    ``key`` is the ``_id`` its filter names, or that of what is inserted; ``fields`` the top-level fields it
-    can change while all others keep their place, or None where that is not known: then the whole document is
-    looked at. ``many``: it may change more than one document. ``collated``: it has a collation of its own.
+    ``key`` is the ``_id`` its filter names, or that of what is inserted, and ``id`` its `identity`;
+    ``fields`` the top-level fields it can change while all others keep their place, or None where that is not
+    known: then the whole document is looked at. ``many``: it may change more than one document. ``collated``:
+    it has a collation of its own.
     """
 
     kind: str
     encoded: bytes
     owner: int
     key: Key | None
+    id: object
     fields: frozenset[bytes] | None
     many: bool = False
     upsert: bool = False
@@ -69,15 +71,18 @@ def statement_of(kind: str, encoded: bytes, owner: int) -> Statement:
     """Read an encoded statement. What is inserted without an ``_id`` gets one, or nobody would know it."""
     if kind == "insert":
         encoded = encoded if any(name == b"_id" for name, *_ in raw.elements(encoded)) else _with_id(encoded)
-        return Statement(kind=kind, encoded=encoded, owner=owner, key=raw.key_of(encoded), fields=None)
+        key = raw.key_of(encoded)
+        return Statement(kind=kind, encoded=encoded, owner=owner, key=key, id=identity(key), fields=None)
     options = {name: encoded[start:end] for name, start, _, end in raw.elements(encoded)}
     upsert = options.get(b"upsert") == b"\1"
     collated = b"collation" in options
+    named = None if collated else _key(options[b"q"])
     return Statement(
         kind=kind,
         encoded=encoded,
         owner=owner,
-        key=None if collated else _key(options[b"q"]),
+        key=named,
+        id=identity(named) if named else None,
         fields=None if kind == "delete" or upsert else _fields(encoded),
         many=options.get(b"multi") == b"\1" or options.get(b"limit") == bytes(4),
         upsert=upsert,

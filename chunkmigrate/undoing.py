@@ -5,20 +5,24 @@ Which documents, and how, is ``keeping``'s and ``restoring``'s business.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from chunkmigrate import sizing, undo
+import pymongo
+
+from chunkmigrate import checkpoint, server, sizing, undo
 from chunkmigrate.direction import UNDO
 from chunkmigrate.errors import UsageError
 from chunkmigrate.images import Room
 from chunkmigrate.keeping import Keeping
+from chunkmigrate.raw import MalformedError
 from chunkmigrate.restoring import Restoring
 from chunkmigrate.sizing import Most
 
 if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
-    from chunkmigrate.checkpoint import Checkpoint
     from chunkmigrate.context import Context
+    from chunkmigrate.raw import Key
     from chunkmigrate.sending import Sender
 
 _STANDALONE = (
@@ -38,7 +42,7 @@ def check_server(context: Context, backfill: Backfill) -> None:
         raise UsageError(_STANDALONE)
 
 
-def settle(context: Context, step: int, backfill: Backfill, claimed: Checkpoint) -> None:
+def settle(context: Context, step: int, backfill: Backfill) -> None:
     """Put on record whether a step keeps all it changes, before it changes anything.
 
     Raises `UsageError` where it has begun without: what it has changed so far is known to nobody any more.
@@ -48,13 +52,21 @@ def settle(context: Context, step: int, backfill: Backfill, claimed: Checkpoint)
     if not backfill.undo:
         undo.unmark(context.database, context.migration, step)
         return
-    if claimed.counts.read and step not in undo.marked(context.database, context.migration):
+    # In this order: others that share the step put their mark before they do anything.
+    if _has_begun(context, step) and step not in undo.marked(context.database, context.migration):
         message = (
             f"Step {step + 1} of {context.migration} began without undo=True, and what it has changed so far "
             "was not kept. Take undo=True out to finish it; it cannot be undone."
         )
         raise UsageError(message)
     undo.mark(context.database, context.migration, step, context.lease.generation)
+
+
+def _has_begun(context: Context, step: int) -> bool:
+    """Whether anybody has done anything of a step, whichever part of it."""
+    done = {"migration": context.migration, "step": step, "counts.read": {"$gt": 0}}
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
+        return context.database[checkpoint.COLLECTION].find_one(done, {"_id": 1}) is not None
 
 
 def sender(context: Context, backfill: Backfill) -> Sender | None:
@@ -84,6 +96,14 @@ def most(context: Context, backfill: Backfill) -> Most | None:
         page_bytes=given.page_bytes,
         chunk_documents=given.chunk_documents,
     )
+
+
+def shown(context: Context, position: Key) -> str:
+    """Return where a step stands, as people read it: of a record of undo, the document it is about."""
+    with suppress(MalformedError):
+        if context.direction is UNDO:
+            return undo.shown(position.value)
+    return position.shown()
 
 
 def _room(context: Context) -> Room:

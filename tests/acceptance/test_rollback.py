@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import last_line
 from tests.faults.kinds import KINDS
-from tests.faults.undoing import there_and_back
+from tests.faults.undoing import stored, there_and_back
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -118,14 +118,14 @@ def test_edited_is_told(cli: CommandLine, db: Database[Any]) -> None:
     done = cli("rollback", FIRST)
 
     assert done.returncode == 0, done.stderr
-    assert "1 documents were edited after" in done.stdout
+    assert "1 document was edited after" in done.stdout
     assert "_id 7 in c." in done.stdout
     assert db.c.find_one({"_id": 7}) == {"_id": 7, "name": "n7", "cents": "mine"}
     assert json.loads(cli("undo", "list", FIRST, "--json").stdout)["document"] == "7"
     asks = cli("undo", "drop", FIRST)
     assert asks.returncode == 2
     assert "--yes" in asks.stderr
-    assert "1 records were dropped" in cli("undo", "drop", FIRST, "--yes").stdout
+    assert "1 record was dropped" in cli("undo", "drop", FIRST, "--yes").stdout
     assert cli("undo", "list").stdout == "Nothing is kept.\n"
 
 
@@ -165,3 +165,21 @@ def test_half_rolled_back(cli: CommandLine, db: Database[Any]) -> None:
     assert "(half rolled back)" in cli("status").stdout
     assert cli("rollback", SECOND).returncode == 0
     assert cli("run", SECOND).returncode == 0
+
+
+def test_shared(cli: CommandLine, db: Database[Any]) -> None:
+    """What several processes have applied together is rolled back as what one has, and applied anew."""
+    cli.write(CENTS, FIRST)
+    db.c.insert_many({"_id": n, "price": n / 4, "name": f"n{n}"} for n in range(6_000))
+    before = stored(db)
+
+    for _ in range(2):
+        shared = cli("run", FIRST, "--workers", "2")
+        assert shared.returncode == 0, shared.stderr
+        assert db.c.count_documents({"cents": {"$exists": True}}) == 6_000
+        done = cli("rollback", FIRST)
+
+        assert done.returncode == 0, done.stderr
+        assert stored(db) == before
+        assert statuses(cli) == ["pending"]
+        assert db.chunkmigrate_checkpoints.count_documents({"migration": {"$exists": True}}) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -17,6 +18,7 @@ from chunkmigrate.direction import DOWNGRADE
 from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
+from chunkmigrate.rollback import check_droppable
 from chunkmigrate.scan import RAW
 from chunkmigrate.standing import standings
 from tests.integration.random_updates import Maker
@@ -275,12 +277,14 @@ def test_interrupted_anywhere(opened: Database[Any]) -> None:
 
     for _ in range(3):
         outcome = applied(opened, upgrade, stopped=stopping())
-    attempts = 0
-    while undone(opened, stopped=stopping()).status == STOPPED:
+    attempts, positions = 0, set()
+    while (stopped := undone(opened, stopped=stopping())).status == STOPPED:
         attempts += 1
+        positions.add(str(stopped.position).partition(" in ")[2])
 
     assert outcome.status == STOPPED
     assert attempts > 1
+    assert "c" in positions
     assert stored(opened) == before
 
 
@@ -473,3 +477,29 @@ def test_other_databases(opened: Database[Any]) -> None:
 
     assert stored(opened, other) == before
     opened.client.drop_database(other)
+
+
+def test_droppable(opened: Database[Any]) -> None:
+    """What is kept is not dropped while it is being used: by a run that lives, or a rollback half done."""
+    given(opened)
+
+    def upgrade(db: Database[Any]) -> Backfill:
+        return Backfill(scan(db.c), WRITES["$push"], undo=True)
+
+    refused: list[str] = []
+
+    def asked() -> bool:
+        with suppress(UsageError):
+            check_droppable("m", opened)
+            return False
+        refused.append("while it runs")
+        return False
+
+    applied(opened, upgrade, stopped=asked)
+    assert refused
+    check_droppable("m", opened)
+    calls = iter(range(5))
+    undone(opened, stopped=lambda: next(calls, None) is None)
+
+    with pytest.raises(HalfRolledBackError):
+        check_droppable("m", opened)
