@@ -11,7 +11,7 @@ from chunkmigrate import raw
 from chunkmigrate.earlier import fields_of
 from chunkmigrate.scan import RAW
 from tests.faults.attempts import finish, killed
-from tests.faults.kinds import NAME
+from tests.faults.kinds import KINDS, NAME
 from tests.faults.oracle import OWN, insert
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import CommandLine
     from tests.faults.kinds import Kind
+
+# What the server writes by itself cannot be undone.
+UNDONE = tuple(kind for kind in KINDS if "server=" not in kind.source)
 
 # No kind of migration knows this field.
 MINE = "mine"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.faults.kinds import KINDS
+from tests.faults.undoing import UNDONE
 from tests.soak.rounds import group_kills, kills, races, random_round, undos
 from tests.soak.stage import Stage, stage
 from tests.soak.tally import Tally
@@ -71,8 +72,8 @@ def _parts(
             yield repeat, partial(kills, seed, kind, share, servers, tally)
             yield repeat, partial(group_kills, seed, kind, max(1, share // 2), servers, tally)
     repeat = f"--seed {seed} --kills 0 --undos {options.undos} --races 0 --minutes 0"
-    for kind in KINDS if options.undos else ():
-        yield repeat, partial(undos, seed, kind, -(-options.undos // len(KINDS)), servers, tally)
+    for kind in UNDONE if options.undos else ():
+        yield repeat, partial(undos, seed, kind, -(-options.undos // len(UNDONE)), servers, tally)
     repeat = f"--seed {seed} --kills 0 --undos 0 --races {options.races} --minutes 0"
     if options.races:
         yield repeat, partial(races, seed, options.races, servers, tally)
