@@ -111,7 +111,7 @@ def test_example_is_what_new_writes(cli: CommandLine) -> None:
     """The test beside the example is the one `new` writes, which the linters see that way."""
     made = Path(cli("new", "order prices in cents").stdout.strip())
     written = (cli.folder / made.parent / "tests" / f"test_{made.name}").read_text("utf-8")
-    [example] = (ROOT / "migrations" / "tests").glob("*.py")
+    [example] = (ROOT / "migrations" / "tests").glob("*_order_prices_in_cents.py")
 
     assert written == example.read_text("utf-8").replace(example.stem.removeprefix("test_"), made.stem)
 

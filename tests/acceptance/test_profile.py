@@ -156,7 +156,7 @@ def test_changed_file(cli: CommandLine, filled: Database[Any]) -> None:
     cli.write(INCREMENT)
     profile_of(cli)
     assert cli("tune", "add_one", "--write").returncode == 0
-    cli.write(INCREMENT + "\n# changed\n")
+    cli.write(INCREMENT.replace('"n": 1', '"n": 2'))
     tuned, done = cli("tune", "add_one"), cli("run", "add_one", "--memory", "64Mi")
 
     assert tuned.returncode == 2

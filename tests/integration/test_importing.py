@@ -184,6 +184,8 @@ def test_ported(db: Database[Any], folder: Path) -> None:
     db.changelog.insert_many(dict(record) for record in HISTORIES[MIGRATE_MONGO])
     taken_over(db, MIGRATE_MONGO, folder)
     (folder / "1_first.py").write_text("def upgrade(db): ...\n", "utf-8")
-    first, *_ = Ledger(db).standing(discover(folder))
+    first, *others = standings(db, discover(folder))
 
-    assert (first["name"], first["status"], first["changed"]) == ("1_first", "applied", False)
+    assert (first.name, first.status, first.drifted) == ("1_first", "applied", False)
+    assert others
+    assert not any(other.missing for other in others)
