@@ -14,6 +14,7 @@ from chunkmigrate.foreign import BEANIE, MIGRATE_MONGO, MONGODB_MIGRATIONS, PYMO
 from chunkmigrate.ledger import MIGRATIONS, RUNS, Ledger
 from chunkmigrate.marking import Author, Mark
 from chunkmigrate.migration import Migration, discover
+from chunkmigrate.standing import standings
 from tests.read_only import Writes, latest, written_since
 
 if TYPE_CHECKING:
