@@ -12,7 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from chunkmigrate import Backfill, UpdateOne, checkpoint, partitions, records, scan
-from chunkmigrate.errors import SupersededError
+from chunkmigrate.chunks import Chunk
+from chunkmigrate.errors import QuarantineFullError, SupersededError, TransformError
 from chunkmigrate.frontier import Range, Reach
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, RUNS
 from chunkmigrate.memory import Sensor
@@ -138,6 +139,38 @@ def test_shared(db: Database[Any], tmp_path: Path, group: str) -> None:
     assert [run.outcome.status for run in runs] == [APPLIED] * 3
     assert [one["status"] for one in db[MIGRATIONS].find()] == [APPLIED]
     assert db[RUNS].count_documents({"status": APPLIED}) == 3
+
+
+def setting_aside(every: int, limit: int = 1_000) -> Callable[[Any], Backfill]:
+    """A step in which each so manyth document fails, and goes into quarantine."""
+
+    def one(document: Any) -> UpdateOne:
+        return UpdateOne({"_id": document["_id"]}, {"$inc": {"n": 1 // (document["_id"] % every and 1)}})
+
+    return lambda db: Backfill(scan(db.c, fields=[]), one, on_error="quarantine", quarantine_limit=limit)
+
+
+def test_judged_as_a_whole(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """A few documents of each partition that fail are a few documents of the step: the run goes on."""
+    assert group
+    db.c.insert_many({"_id": n} for n in range(12_000))
+    run = run_of(db, tmp_path, setting_aside(20))
+    list(run)
+
+    assert run.outcome.status == APPLIED
+    assert db.chunkmigrate_quarantine.count_documents({}) == 600
+
+
+def test_one_limit(engine: Engine) -> None:
+    """What others have set aside of the same step counts against its limit."""
+    by_now = iter([0, 1, 3])
+    quarantine = engine.quarantine(setting_aside(1, limit=3)(engine.db), "m")
+    quarantine.recount = lambda: next(by_now)
+    error, chunk = TransformError(1, "it failed"), Chunk(0, None)
+    quarantine.take(chunk, 0, 1, error)
+    quarantine.take(chunk, 1, 2, error)
+    with pytest.raises(QuarantineFullError):
+        quarantine.take(chunk, 2, 3, error)
 
 
 def test_undivided_before(db: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
