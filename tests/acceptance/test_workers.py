@@ -126,6 +126,54 @@ def test_stopped(slow: CommandLine, db: Database[Any]) -> None:
     assert exact(db)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_early(cli: CommandLine, db: Database[Any], number: signal.Signals) -> None:
+    """A stop that finds the workers still starting is no failure, and none is started again."""
+    cli.write(SLOW)
+    db.c.insert_many({"_id": n} for n in range(DOCUMENTS))
+    (cli.folder / "slow").touch()
+    process = cli.start("run", "add_one", "--workers", "2", "--memory", "512Mi")
+    until(lambda: len(groups.workers(process)) == 2, SECONDS, "two workers")
+    for one in [process, *groups.workers(process)]:  # as a terminal sends it to all of them
+        one.send_signal(number)
+    out, err = process.communicate(timeout=SECONDS)
+
+    assert process.returncode == 75, err
+    assert last_line(out)["event"] == "stopped"
+    assert "another takes its place" not in err
+
+
+def test_unheard(cli: CommandLine, db: Database[Any]) -> None:
+    """Workers come to their end whatever becomes of what they say: where nobody reads it, where it is no
+    text, and where a process they have started holds their output open.
+    """
+    chatty = """
+    if document["_id"] == 0:
+        os.write(1, b"\\xff\\n")
+        os.write(2, b"\\xff\\n")
+        subprocess.Popen(["sleep", "120"])
+"""
+    cli.write(
+        SLOW.replace("import os\n", "import os\nimport subprocess\n").replace("    sum(", chatty + "    sum(")
+    )
+    db.c.insert_many({"_id": n} for n in range(2_000))
+    process = cli.start("run", "add_one", "--workers", "2", "--memory", "512Mi")
+    try:
+        for stream in (process.stdout, process.stderr):
+            assert stream
+            stream.close()
+        until(lambda: process.poll() is not None, SECONDS, "the end")
+    finally:
+        for one in psutil.process_iter(["cmdline", "cwd"]):
+            if one.info["cmdline"] == ["sleep", "120"] and one.info["cwd"] == str(cli.folder):
+                one.kill()
+        process.kill()
+        process.wait()
+
+    assert db.c.count_documents({"n": 1}) == 2_000
+    assert entry(db)["status"] == "applied"
+
+
 def test_shares_one_document(slow: CommandLine, db: Database[Any]) -> None:
     """A worker's failure ends the others at a checkpoint, and its sentence is the run's."""
     slow.write(
