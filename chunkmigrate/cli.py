@@ -48,7 +48,7 @@ from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
-from chunkmigrate.runs import Runs
+from chunkmigrate.runs import Runs, unless_stopped
 from chunkmigrate.stop import Stop
 from chunkmigrate.verifying import verify
 
@@ -139,7 +139,7 @@ def run(
         elif settings.workers > 1:
             _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
             return
-        with stop.on_signals(), opened(settings) as db:
+        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
             pulse = pulse_of(os.environ)
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
             _run_each(chosen, runs, notifier, every=every)
@@ -216,7 +216,7 @@ def retry(
     with _ending(said, notifier):
         wait_seconds, migration = options.seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
-        with stop.on_signals(), opened(settings) as db:
+        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
             runs = Runs(db, settings, stop, Audience(_say, notifier), said, wait=wait_seconds)
             _finish(runs.run(migration, only_quarantined=True), notifier)
 

@@ -49,13 +49,28 @@ _COUNTED = ("read", "written", "writes", "quarantined", "changed", "skipped")
 
 @dataclass(slots=True)
 class Worker:
-    """One process. ``last`` is the last line it wrote, ``complaint`` the last one on its standard error."""
+    """One process. ``last`` is the last line it wrote, ``complaint`` the last one on its standard error.
+
+    ``counts`` are those of the runs it has summed up; ``ended`` says whether that is all it has done.
+    """
 
     number: int
     process: subprocess.Popen[str]
     began: float
     last: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     complaint: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether what it said last was how its run ended."""
+        return "peak" in self.last
+
+    def told(self, line: Mapping[str, Any]) -> None:
+        """Note a line; the end of a run, and no other, bears its peak of memory."""
+        self.last = line
+        if self.ended:
+            self.counts.update({name: line.get(name) or 0 for name in _COUNTED})
 
 
 @dataclass(slots=True)
@@ -128,7 +143,8 @@ class Workers:
 
     def _listen(self, worker: Worker) -> None:
         for line in _lines(worker.process.stdout):
-            worker.last = _read(line) or worker.last
+            if told := _read(line):
+                worker.told(told)
             # Nobody may be listening any more; a worker whose words nobody takes would wait for ever.
             with suppress(OSError):
                 self.say(_numbered(line, worker.number))
@@ -152,8 +168,8 @@ class Workers:
         if code < 0 and self.stop.asked:
             code = AGAIN  # it was to stop anyway, and what it committed is safe
         del self._living[worker.number]
-        self.counts.update({name: worker.last.get(name) or 0 for name in _COUNTED})
-        self.killed += code < 0
+        self.counts.update(worker.counts)
+        self.killed += code < 0 and not worker.ended
         if code not in (DONE, AGAIN):
             self.sentence = self.sentence or self._why(worker, code)
         return code
