@@ -134,8 +134,8 @@ def run(
                 show_values=show_values,
             )
             return
-        if Share.of(os.environ):
-            together.end_with_parent()
+        if share := Share.of(os.environ):
+            together.end_with_parent(share.parent)
         elif settings.workers > 1:
             _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
             return
@@ -324,4 +324,8 @@ def _warn(sentence: str) -> None:
 
 def _say(line: str) -> None:
     # A pipe's reader must see each line when it is written, not when a buffer is full.
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # Who has read it is gone. That is no reason to leave the work without its end on record.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

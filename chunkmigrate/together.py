@@ -6,13 +6,14 @@ What each does is a run like any other; starting and replacing them is ``workers
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.preflight import check_shares
 from chunkmigrate.units import format_duration
@@ -36,12 +37,17 @@ _STANDS = {
 }
 
 
-def end_with_parent() -> None:
-    """Have this process asked to stop when the one that has started it dies, where the kernel can."""
+def end_with_parent(parent: int) -> None:
+    """Have this process asked to stop when the one that has started it dies, where the kernel can.
+
+    Raises `StoppedError` where it has died already.
+    """
     import ctypes  # late: only a worker needs it
 
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise StoppedError("Stopped before it began: the process that has started it is gone.")
 
 
 def run(

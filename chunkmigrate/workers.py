@@ -117,10 +117,11 @@ class Workers:
 
     def _start(self, number: int) -> None:
         ours = {"CHUNKMIGRATE_GROUP": self._group}
+        share = Share(number, self.count, self.kept, os.getpid())
         with held_back():
             process = subprocess.Popen(
                 [sys.executable, "-m", "chunkmigrate", *self.arguments],
-                env=os.environ | ours | {SHARE: Share(number, self.count, self.kept).spelled()},
+                env=os.environ | ours | {SHARE: share.spelled()},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -221,6 +221,16 @@ def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
     assert exact(db)
 
 
+def test_orphaned_at_birth(cli: CommandLine, db: Database[Any]) -> None:
+    """A worker whose parent has died before it could be tied to it does not begin."""
+    cli.write(SLOW)
+    db.c.insert_one({"_id": 1})
+    ended = cli("run", "add_one", CHUNKMIGRATE_SHARE="1/2/0/1")
+
+    assert ended.returncode == 75
+    assert db.list_collection_names() == ["c"]
+
+
 def test_too_small(cli: CommandLine, db: Database[Any]) -> None:
     """A budget that is too small for so many is refused before anything begins, with what would do."""
     cli.write(SLOW)
