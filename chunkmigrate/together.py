@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.preflight import check_shares
-from chunkmigrate.units import format_duration
+from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +35,14 @@ _STANDS = {
     "stopped": "run again to continue.",
     "lease_held": "another run holds its lease.",
     "failed": "what is committed is safe.",
+}
+
+# Of the lines that have no sentence of their own.
+_WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "started": lambda told: (
+        f"{told['migration']} in {format_bytes(told['budget'])} ({told['budget_source']})"
+    ),
+    "progress": lambda told: f"{told['read']:,} documents read, with {format_bytes(told['used'])} in use",
 }
 
 
@@ -69,6 +78,8 @@ def run(
     if settings.metrics_port is not None or settings.metrics_push or settings.metrics_file:
         message = "Metrics are those of one process: leave out --workers, or run several pods (--pods)."
         raise InvalidSettingError(message)
+    if sys.stdout and sys.stdout.isatty():  # None where it was closed
+        say = _aloud(say)
     sensor = Sensor(memory=settings.memory, request=settings.request)
     if settings.memory or settings.request or sensor.limit:
         check_shares(sensor.budget, sensor.rss_start, settings.workers)
@@ -84,6 +95,20 @@ def run(
     )
     notifier.tell(event, message, code)
     return code
+
+
+def _aloud(say: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda line: say(in_words(line))
+
+
+def in_words(line: str) -> str:
+    """Return a line of JSON as people at a terminal read it; any other as it is."""
+    try:
+        told = json.loads(line)
+        who = f"worker {told['worker']}: " if "worker" in told else ""
+        return who + (told.get("message") or _WORDS[told["event"]](told))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return line
 
 
 def _sentence(workers: Workers, event: str, seconds: float) -> str:

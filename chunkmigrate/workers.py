@@ -87,7 +87,7 @@ class Workers:
     say: Callable[[str], Any]
     warn: Callable[[str], Any]
     clock: Callable[[], float] = time.monotonic
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTED, 0)))
     sentence: str = ""
     killed: int = 0
     _group: str = field(default_factory=lambda: this_process().group or secrets.token_hex(8), init=False)

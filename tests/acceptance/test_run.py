@@ -360,6 +360,22 @@ def test_careless_connection_string(cli: CommandLine, db: Database[Any]) -> None
     assert db.c.count_documents({"n": 1}) == 2_500
 
 
+def test_no_output(cli: CommandLine, db: Database[Any]) -> None:
+    """A run that was started with stdin, stdout and stderr closed is a run like any other."""
+    cli.write(INCREMENT)
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    run = f"exec {sys.executable} -m chunkmigrate run add_one <&- >&- 2>&-"
+    for workers in ("1", "2"):
+        environment = {"MONGODB_URI": cli.uri, "CHUNKMIGRATE_WORKERS": workers}
+        db.chunkmigrate_migrations.drop()
+        db.chunkmigrate_checkpoints.drop()
+        subprocess.run(
+            ["sh", "-c", run], cwd=cli.folder, env=os.environ | environment, timeout=60, check=True
+        )
+
+    assert db.c.count_documents({"n": 2}) == 1_000
+
+
 def test_reader_gone(cli: CommandLine, db: Database[Any]) -> None:
     """A run whose output nobody reads any more comes to its end, and says so by its exit code."""
     cli.write(INCREMENT)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import random
+import re
 import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -15,12 +19,12 @@ import pytest
 
 from chunkmigrate import limits
 from tests.acceptance.conftest import CommandLine, last_line
+from tests.acceptance.test_run import everything
 from tests.faults import groups
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.waiting import until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from pymongo.database import Database
@@ -205,6 +209,28 @@ def test_paused(slow: CommandLine, db: Database[Any]) -> None:
     assert before < DOCUMENTS
     assert resumed.returncode == process.returncode == 0
     assert exact(db)
+
+
+def test_on_a_terminal(cli: CommandLine, db: Database[Any]) -> None:
+    """On a terminal people read sentences, of each worker and of all."""
+    cli.write(SLOW)
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chunkmigrate", "run", "add_one", "--workers", "2", "--memory", "512Mi"],
+        cwd=cli.folder,
+        env=os.environ | {"MONGODB_URI": cli.uri},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = everything(ours)
+
+    assert process.wait(SECONDS) == 0
+    assert re.search(r"^worker [12]: 20260101000000_add_one in \d+ MiB", shown, re.MULTILINE)
+    assert re.search(r"^worker [12]: 20260101000000_add_one applied: ", shown, re.MULTILINE)
+    assert shown.strip().splitlines()[-1].startswith("2 workers: 1,000 documents read, 1,000 written")
+    assert "{" not in shown
 
 
 def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
