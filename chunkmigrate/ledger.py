@@ -208,7 +208,7 @@ class Ledger:
         """
         with _bounded():
             lease = lease_record.look(self.database, migration.name)
-            if lease is None or leases.held(self.database, migration.name):
+            if lease is None or leases.living(self.database, migration.name):
                 return
             unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
             now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}

@@ -11,7 +11,7 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate import Backfill, UpdateOne, checkpoint, partitions, records, scan
+from chunkmigrate import Backfill, UpdateOne, checkpoint, lease_record, partitions, records, scan
 from chunkmigrate.chunks import Chunk
 from chunkmigrate.errors import QuarantineFullError, SupersededError, TransformError
 from chunkmigrate.frontier import Range, Reach
@@ -25,11 +25,13 @@ from chunkmigrate.runner import Run
 from tests.integration.test_scan import MIXED_IDS
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pymongo.database import Database
 
+    from chunkmigrate.holder import Holder
     from chunkmigrate.raw import Key
     from tests.integration.conftest import Engine
 
@@ -215,6 +217,27 @@ def test_alone_afterwards(
     assert 0 < first.outcome.counts.read < 6_000
     assert first.outcome.counts.read + second.outcome.counts.read == 6_000
     assert once(db, 6_000)
+
+
+def test_settled_beside_the_dead(
+    db: Database[Any],
+    tmp_path: Path,
+    group: str,
+    process: tuple[subprocess.Popen[str], Holder],
+) -> None:
+    """The last of a group says how the migration stands, whatever lease one that was killed has left."""
+    killed, holder = process
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    asked = iter([False] * 300)
+    killed.kill()
+    killed.wait()
+    name = replace(PLACE, partition=64).document()
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, holder, 30)
+    list(run_of(db, tmp_path, add_one, stopped=lambda: next(asked, True)))
+
+    assert group
+    assert (db[MIGRATIONS].find_one() or {})["status"] == "stopped"
 
 
 def test_islands(db: Database[Any], tmp_path: Path, group: str) -> None:
