@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pymongo
 
 from chunkmigrate import checkpoint, lease_record, partitions, server
+from chunkmigrate.errors import SupersededError
 from chunkmigrate.holder import Liveness
 from chunkmigrate.lease import POLL_SECONDS, Lease
 from chunkmigrate.memory import trim
@@ -107,6 +108,8 @@ class Sharing:
 
     def _left(self) -> list[int]:
         standing = self._retry(lambda: partitions.standing(self.context.database, self.place))
+        if not standing:  # somebody has had all of it forgotten, to begin anew: that is not done
+            raise SupersededError
         return [number for number, done in standing.items() if not done]
 
     def _attempts(self, left: list[int]) -> Iterator[Step]:

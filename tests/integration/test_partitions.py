@@ -219,6 +219,32 @@ def test_alone_afterwards(
     assert once(db, 6_000)
 
 
+def test_forgotten(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run that waits for others does not take a step for done that was forgotten in the meantime."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    name = replace(PLACE, partition=1).document()
+    partitions.divide(
+        db,
+        PLACE,
+        Record(namespace=f"{db.name}.c", upto=key(2_999)),
+        [key(1_500), key(2_999)],
+        advance=lambda _: 1,
+        session=None,
+    )
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
+    forget = {"waiting": lambda: checkpoint.forget(db, "m", None)}
+    run = run_of(db, tmp_path, add_one, note=lambda event, *_, **__: forget.get(event, bool)())
+
+    assert group
+    with pytest.raises(SupersededError):
+        list(run)
+    assert (db[MIGRATIONS].find_one() or {})["status"] != APPLIED
+
+
 def test_settled_beside_the_dead(
     db: Database[Any],
     tmp_path: Path,
