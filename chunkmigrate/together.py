@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.memory import Sensor
+from chunkmigrate.opening import named
 from chunkmigrate.preflight import check_shares
 from chunkmigrate.units import format_bytes, format_duration
 
@@ -84,8 +85,10 @@ def run(
     if settings.memory or settings.request or sensor.limit:
         check_shares(sensor.budget, sensor.rss_start, settings.workers)
     began = time.monotonic()
-    with stop.on_signals():
-        workers = Workers(settings.workers, arguments, sensor.rss_start, stop, say, warn)
+    with stop.on_signals(), named(settings) as (uri, database):
+        # An embedded server is started once, here, for all of them.
+        found = {} if settings.uri else {"MONGODB_URI": uri, "CHUNKMIGRATE_DATABASE": database}
+        workers = Workers(settings.workers, arguments, sensor.rss_start, stop, say, warn, environment=found)
         code = workers.run()
     event = _EVENTS.get(code, "failed")
     message = _sentence(workers, event, time.monotonic() - began)

@@ -77,7 +77,7 @@ class Worker:
 class Workers:
     """``count`` processes of the command line ``arguments``. ``say`` passes a line on, ``warn`` a complaint.
 
-    ``kept`` is how many bytes of the budget are this process's own.
+    ``kept`` is how many bytes of the budget are this process's own, ``environment`` what they get beside its.
     """
 
     count: int
@@ -86,6 +86,7 @@ class Workers:
     stop: Stop
     say: Callable[[str], Any]
     warn: Callable[[str], Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTED, 0)))
     sentence: str = ""
@@ -116,12 +117,12 @@ class Workers:
         return self._code(codes)
 
     def _start(self, number: int) -> None:
-        ours = {"CHUNKMIGRATE_GROUP": self._group}
         share = Share(number, self.count, self.kept, os.getpid())
+        ours = {"CHUNKMIGRATE_GROUP": self._group, SHARE: share.spelled(), **self.environment}
         with held_back():
             process = subprocess.Popen(
                 [sys.executable, "-m", "chunkmigrate", *self.arguments],
-                env=os.environ | ours | {SHARE: share.spelled()},
+                env=os.environ | ours,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

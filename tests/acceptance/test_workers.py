@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -245,6 +246,15 @@ def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
     hurry(slow)
     assert slow("run", "add_one", "--workers", "2").returncode == 0
     assert exact(db)
+
+
+def test_embedded(cli: CommandLine) -> None:
+    """Where no server is named all workers use one embedded server."""
+    cli.write(SLOW)
+    ended = replace(cli, uri="")("run", "add_one", "--workers", "2", "--memory", "512Mi")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("using an embedded MongoDB") == 1
 
 
 def test_orphaned_at_birth(cli: CommandLine, db: Database[Any]) -> None:
