@@ -211,8 +211,17 @@ class Ledger:
             if lease is None or leases.living(self.database, migration.name):
                 return
             unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
+            if status == STOPPED and self._has_failed(migration):
+                status = FAILED
             now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}
             self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
+
+    def _has_failed(self, migration: Migration) -> bool:
+        """Whether a run has failed since the last one began: then the others were stopped because of that."""
+        entry = self.database[MIGRATIONS].find_one({"_id": migration.name}, {"began": 1}) or {}
+        failed = {"migration": migration.name, "status": FAILED, "ended": {"$gte": entry.get("began")}}
+        overtaken = {"failure.kind": SupersededError.__name__}
+        return self.database[RUNS].find_one({**failed, "$nor": [overtaken]}, {"_id": 1}) is not None
 
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
