@@ -144,10 +144,12 @@ class Ledger:
     def _bury(self, migration: Migration, run: ObjectId, generation: int) -> None:
         """Record as died what is down as running: ``run`` holds the lease, so nobody else runs.
 
-        Not those of a group, which hold other leases: `bury` is for them. Not what is paused: such a run
-        holds no lease, nobody can tell whether it lives, and "paused" is the last thing known of it.
+        Not those of a group, nor one that has a partition, which hold other leases: `bury` is for them. Not
+        what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the last
+        thing known of it.
         """
         dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
+        dead["token"] = {"$nin": [lease.token for lease in leases.living(self.database, migration.name)]}
         self._now(RUNS).update_many(dead | {"group": _NO_GROUP}, _DIED)
 
     def bury(self, token: str) -> None:

@@ -245,6 +245,22 @@ def test_forgotten(
     assert (db[MIGRATIONS].find_one() or {})["status"] != APPLIED
 
 
+def test_joined(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run of its own that has joined a group, and is at work on a partition, is not down as died."""
+    db.c.insert_many({"_id": n} for n in range(10))
+    name = replace(PLACE, partition=64).document()
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
+    joined = {"migration": "m", "status": "running", "token": process[1].token, "group": "", "generation": 0}
+    db[RUNS].insert_one({"_id": 1} | joined)
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+
+    assert group
+    assert [one["status"] for one in db[RUNS].find().sort("status", 1)] == ["running", "stopped"]
+
+
 def test_settled_beside_the_dead(
     db: Database[Any],
     tmp_path: Path,
