@@ -45,6 +45,7 @@ def of(
         status=run["status"],
         reason=_reason(run),
         quarantine_retry=bool(run.get("quiet")),
+        shared=bool(run.get("group")),
         began=_utc(run.get("began")),
         ended=_utc(run.get("ended")),
         seen=evidence.seen,
@@ -142,7 +143,8 @@ _ENDS = {
 def _done(report: Report) -> str:
     counts = report.counts
     aside = f", {counts.quarantined:,} set aside" if counts.quarantined else ""
-    return f"{counts.read:,} documents read, {counts.written:,} written{aside}"
+    shared = " by this one of several runs" if report.shared else ""
+    return f"{counts.read:,} documents read, {counts.written:,} written{aside}{shared}"
 
 
 def _after(report: Report) -> str:

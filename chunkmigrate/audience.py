@@ -55,7 +55,7 @@ class Audience:
 
     @contextmanager
     def _shown(self) -> Iterator[Consumer]:
-        if not sys.stdout.isatty():
+        if not sys.stdout or not sys.stdout.isatty():  # None where it was closed
             yield JsonLines(self._say)
             return
         from chunkmigrate.progress import Display  # late: a pod has no terminal

@@ -50,7 +50,7 @@ from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.rollbacks import rollback_command, undo
-from chunkmigrate.runs import Runs
+from chunkmigrate.runs import Runs, unless_stopped
 from chunkmigrate.stop import Stop
 from chunkmigrate.verifying import verify
 
@@ -134,12 +134,12 @@ def run(
                 show_values=show_values,
             )
             return
-        if Share.of(os.environ):
-            together.end_with_parent()
+        if share := Share.of(os.environ):
+            together.end_with_parent(share.parent)
         elif settings.workers > 1:
             _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
             return
-        with stop.on_signals(), opened(settings) as db:
+        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
             pulse = pulse_of(os.environ)
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
             _run_each(wanted, runs, notifier)
@@ -212,7 +212,7 @@ def retry(
     with _ending(said, notifier):
         wait_seconds, migration = options.seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
-        with stop.on_signals(), opened(settings) as db:
+        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
             runs = Runs(db, settings, stop, Audience(_say, notifier), said, wait=wait_seconds)
             _finish(runs.run(migration, only_quarantined=True), notifier)
 
@@ -313,7 +313,11 @@ def _warn(sentence: str) -> None:
 
 def _say(line: str) -> None:
     # A pipe's reader must see each line when it is written, not when a buffer is full.
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # Who has read it is gone. That is no reason to leave the work without its end on record.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app.command()(rollback_command(_ending, _finish, again=AGAIN))

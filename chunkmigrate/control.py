@@ -60,7 +60,7 @@ def operator() -> str:
 def ask(database: Database[Any], migration: str, what: str, by: str) -> list[LeaseRecord]:
     """Ask for `PAUSE` or `CANCEL`; return the leases of those who run it, as they were before."""
     lease_record.present(database, migration)
-    before = leases.held(database, migration)
+    before = leases.living(database, migration)
     asked = {"what": {"$literal": what}, "by": {"$literal": by}, "at": "$$NOW"}
     lease_record.collection_of(database).update_one({"_id": migration}, [{"$set": {"asked": asked}}])
     return before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.holder import Holder, Liveness, liveness, this_process
 from chunkmigrate.lease_record import found
 
 if TYPE_CHECKING:
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 def held(database: Database[Any], migration: str) -> list[LeaseRecord]:
     """Return the leases somebody has now."""
     return [record for record in found(database, _of(migration)) if record.held]
+
+
+def living(database: Database[Any], migration: str) -> list[LeaseRecord]:
+    """Return the leases somebody has now, but for those of processes that are known to have ended."""
+    me = this_process()
+    return [one for one in held(database, migration) if not _is_dead(one, me)]
+
+
+def _is_dead(lease: LeaseRecord, me: Holder) -> bool:
+    return lease.holder is not None and liveness(lease.holder, me) is Liveness.DEAD
 
 
 def last_of(database: Database[Any], migration: str, token: str | None) -> LeaseRecord | None:

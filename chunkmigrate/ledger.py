@@ -136,10 +136,12 @@ class Ledger:
     def _bury(self, migration: Migration, run: ObjectId, generation: int) -> None:
         """Record as died what is down as running: ``run`` holds the lease, so nobody else runs.
 
-        Not those of a group, which hold other leases: `bury` is for them. Not what is paused: such a run
-        holds no lease, nobody can tell whether it lives, and "paused" is the last thing known of it.
+        Not those of a group, nor one that has a partition, which hold other leases: `bury` is for them. Not
+        what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the last
+        thing known of it.
         """
         dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
+        dead["token"] = {"$nin": [lease.token for lease in leases.living(self.database, migration.name)]}
         self._now(RUNS).update_many(dead | {"group": _NO_GROUP}, _DIED)
 
     def bury(self, token: str) -> None:
@@ -209,11 +211,20 @@ class Ledger:
         """
         with _bounded():
             lease = lease_record.look(self.database, migration.name)
-            if lease is None or leases.held(self.database, migration.name):
+            if lease is None or leases.living(self.database, migration.name):
                 return
             unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
+            if status == STOPPED and self._has_failed(migration):
+                status = FAILED
             now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}
             self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
+
+    def _has_failed(self, migration: Migration) -> bool:
+        """Whether a run has failed since the last one began: then the others were stopped because of that."""
+        entry = self.database[MIGRATIONS].find_one({"_id": migration.name}, {"began": 1}) or {}
+        failed = {"migration": migration.name, "status": FAILED, "ended": {"$gte": entry.get("began")}}
+        overtaken = {"failure.kind": SupersededError.__name__}
+        return self.database[RUNS].find_one({**failed, "$nor": [overtaken]}, {"_id": 1}) is not None
 
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""

@@ -17,7 +17,7 @@ from bson import ObjectId
 
 from chunkmigrate import checkpoint, lease_record, leases, quarantine, server
 from chunkmigrate.errors import LeaseHeldError
-from chunkmigrate.holder import Holder, Liveness, liveness, this_process
+from chunkmigrate.holder import Holder, this_process
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, PENDING, RUNS, Ledger
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ def check(database: Database[Any], migration: str) -> LeaseRecord:
     """Return the lease of a migration that nobody runs; raise `LeaseHeldError` where somebody does."""
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         seen = lease_record.present(database, migration)
-        held = leases.held(database, migration)
-    for lease in held:
-        if not _is_dead(lease):
-            raise _refusal(lease)
+        living = leases.living(database, migration)
+    for lease in living:
+        raise _refusal(lease)
     return seen
 
 
@@ -95,10 +94,6 @@ def _freed(database: Database[Any], migration: str) -> LeaseRecord:
     if not seen.released:
         Ledger(database).disarm(seen.token)
     return seen
-
-
-def _is_dead(seen: LeaseRecord) -> bool:
-    return seen.holder is not None and liveness(seen.holder, this_process()) is Liveness.DEAD
 
 
 def _put(

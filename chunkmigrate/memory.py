@@ -131,12 +131,13 @@ def _setting(size: int) -> str:
 class Share:
     """A process's part of a budget that ``workers`` have together; it is the one with that ``number``.
 
-    ``kept`` bytes of it belong to the process that has started them.
+    ``kept`` bytes of it belong to the process that has started them, ``parent`` by its id.
     """
 
     number: int
     workers: int
     kept: int
+    parent: int = 0
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Share | None:
@@ -146,7 +147,7 @@ class Share:
 
     def spelled(self) -> str:
         """Return it as an environment has it."""
-        return f"{self.number}/{self.workers}/{self.kept}"
+        return f"{self.number}/{self.workers}/{self.kept}/{self.parent}"
 
     def of_budget(self, whole: Budget) -> Budget:
         """Return the part of a budget."""

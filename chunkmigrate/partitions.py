@@ -36,6 +36,8 @@ LEAST_DOCUMENTS = 500
 
 # So many documents tell where a range ends, for each of them: one then holds a sixth more or less.
 SAMPLES = 40
+# What is looked at for that, at most: seconds of the server's time.
+MOST_SAMPLED_BYTES = 1 << 30
 # What a document costs whatever its size, in bytes that take as long to read.
 EACH = 256
 
@@ -58,25 +60,33 @@ def ends(scan: Scan, after: Key | None, upto: Key, *, least: int = LEAST_DOCUMEN
     The ranges hold about as many bytes each, by a sample, and ``least`` documents; the last ends at ``upto``.
     """
     with pymongo.timeout(ATTEMPT_SECONDS):
-        sampled, weights = _sample(scan, after, upto)
         documents = scan.collection.estimated_document_count()
-    found = [key for key, _ in sampled]
-    left = documents * len(found) // max(1, weights)
-    count = max(1, min(MOST, left // least, len(found)))
+        size = sample_size(documents, scan.average_size())
+        sampled = _sample(scan, after, upto, size)
+    left = documents * len(sampled) // max(1, min(size, documents))
+    count = max(1, min(MOST, left // least, len(sampled)))
     return [*_cut(sampled, count, upto), upto]
 
 
-def _sample(scan: Scan, after: Key | None, upto: Key) -> tuple[list[tuple[Key, int]], int]:
-    """Return a sample of the range in order, with the weight of each, and of how many it was taken."""
-    size = {"size": {"$bsonSize": scan.measured}}
+def sample_size(documents: int, average: int) -> int:
+    """Return how many of so many documents are looked at, of which one takes ``average`` bytes.
+
+    The server reads all of them, and sorts as many as it is to find, where a twentieth or more is asked for.
+    """
+    size = max(1, min(MOST * SAMPLES, MOST_SAMPLED_BYTES // max(1, average)))
+    everything = documents <= 20 * size
+    return max(1, documents // 21) if everything and documents * average > MOST_SAMPLED_BYTES else size
+
+
+def _sample(scan: Scan, after: Key | None, upto: Key, size: int) -> list[tuple[Key, int]]:
+    """Return a sample of the range in order, with the weight of each; ``size`` are taken of all documents."""
+    weighed = {"size": {"$bsonSize": scan.measured}}
     inside = {"$and": [compared("$lt", upto), *([compared("$gt", after)] if after else [])]}
-    stages: list[dict[str, Any]] = [{"$sample": {"size": MOST * SAMPLES}}, {"$project": size}]
-    stages.append(
-        {"$facet": {"all": [{"$count": "n"}], "inside": [{"$match": inside}, {"$sort": {"_id": 1}}]}}
-    )
-    answer = next(scan.collection.with_options(RAW).aggregate(stages))
-    found = [(key_of(one.raw), int(one["size"]) + EACH) for one in answer["inside"]]
-    return found, sum(one["n"] for one in answer["all"])
+    stages: list[dict[str, Any]] = [{"$sample": {"size": size}}, {"$project": weighed}]
+    stages += [{"$match": inside}, {"$sort": {"_id": 1}}]
+    # An _id may be a document of its own, of any size.
+    found = scan.collection.with_options(RAW).aggregate(stages, batchSize=SAMPLES, allowDiskUse=True)
+    return [(key_of(one.raw), int(one["size"]) + EACH) for one in found]
 
 
 def _cut(sampled: Sequence[tuple[Key, int]], count: int, upto: Key) -> Iterator[Key]:

@@ -26,7 +26,7 @@ from chunkmigrate.retry import Retry
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bson.codec_options import CodecOptions
     from pymongo.client_session import ClientSession
@@ -67,7 +67,8 @@ _ALWAYS = (ConflictError, DeadlyError)
 class Quarantine:
     """What happens to the documents of one step that fail. ``taken`` counts those set aside, all attempts.
 
-    ``options`` are those the documents were decoded with.
+    ``options`` are those the documents were decoded with. ``recount`` asks how many they are by now, where
+    other processes set documents of the step aside, too.
     """
 
     database: str
@@ -79,6 +80,7 @@ class Quarantine:
     limit: int
     options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
     taken: int = 0
+    recount: Callable[[], int] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, chunk: Chunk, number: int, document_id: Any, error: DocumentError) -> None:
@@ -90,6 +92,8 @@ class Quarantine:
         if not (self.enabled or isinstance(error, _ALWAYS)):
             raise error
         with self._lock:
+            if self.recount:
+                self.taken = max(self.taken, self.recount())
             if self.taken >= self.limit:
                 raise QuarantineFullError(self.limit, error) from error
             self.taken += 1

@@ -78,7 +78,8 @@ class Report:
     ``seen`` is the last sign of life of a run that has not ended, ``at_work`` the ``_id`` that was at work
     when it died, one of ``among``. ``committing`` is the seconds its writers waited for commits, all of them
     together; ``pauses`` those it was held up, by signal; ``sizes`` how large chunks might be, ``first`` and
-    ``last``. ``profile_trouble`` says why there is no profile to show.
+    ``last``. ``profile_trouble`` says why there is no profile to show. ``shared``: several runs had
+    a share in the work, and the numbers are this one's.
     """
 
     headline: str = ""
@@ -88,6 +89,7 @@ class Report:
     status: str
     reason: str
     quarantine_retry: bool
+    shared: bool = False
     began: datetime | None
     ended: datetime | None
     seen: datetime | None

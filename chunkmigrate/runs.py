@@ -6,6 +6,7 @@ command line's.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -17,13 +18,14 @@ from chunkmigrate.errors import (
     ChunkmigrateError,
     LeaseHeldError,
     StoppedError,
+    UnreachableError,
 )
 from chunkmigrate.pod import Pulse
 from chunkmigrate.preflight import means_of
 from chunkmigrate.runner import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pymongo.database import Database
 
@@ -34,6 +36,17 @@ if TYPE_CHECKING:
     from chunkmigrate.outcome import Outcome
     from chunkmigrate.settings import Settings
     from chunkmigrate.stop import Stop
+
+
+@contextmanager
+def unless_stopped(stop: Stop) -> Iterator[None]:
+    """Take a server that does not answer for what ended the waiting, where it was asked to stop."""
+    try:
+        yield
+    except UnreachableError as error:
+        if not stop.asked:
+            raise
+        raise StoppedError(f"Stopped while waiting. {error}") from error
 
 
 class Runs:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 
 from chunkmigrate import checkpoint, lease_record, leases, partitions, server
-from chunkmigrate.holder import Liveness, liveness, this_process
+from chunkmigrate.errors import SupersededError
+from chunkmigrate.holder import Liveness
 from chunkmigrate.lease import POLL_SECONDS, Lease
 from chunkmigrate.memory import trim
 from chunkmigrate.records import Place
@@ -43,9 +44,8 @@ def end_sharing(database: Database[Any], migration: str) -> None:
 
     Raises `LeaseHeldError` where somebody does.
     """
-    me = this_process()
-    for record in leases.held(database, migration):
-        if record.partition and record.holder and liveness(record.holder, me) is not Liveness.DEAD:
+    for record in leases.living(database, migration):
+        if record.partition:
             raise refusal(record)
     checkpoint.fence_partitions(database, migration)
 
@@ -120,6 +120,8 @@ class Sharing:
 
     def _left(self) -> list[int]:
         standing = self._retry(lambda: partitions.standing(self.context.database, self.place))
+        if not standing:  # somebody has had all of it forgotten, to begin anew: that is not done
+            raise SupersededError
         return [number for number, done in standing.items() if not done]
 
     def _attempts(self, left: list[int]) -> Iterator[Step]:

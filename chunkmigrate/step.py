@@ -152,7 +152,7 @@ class Step:
         by_server = self._backfill.server is not None
         yield from self._by_server(claimed) if by_server else self._through_pod(claimed, careful)
         if not self.stopped_by:
-            judge(Counts(read=claimed.counts.read, quarantined=self._aside()), ended=True)
+            self._judge_end(claimed)
         claimed.save(done=not self.stopped_by)
 
     def _by_server(self, claimed: Checkpoint) -> Iterator[ChunkResult]:
@@ -203,6 +203,16 @@ class Step:
             yield from self._judged(pipeline)
         self.stopped_by = pipeline.stopped_by
 
+    def _judge_end(self, claimed: Checkpoint) -> None:
+        """Judge the step as a whole: what is in quarantine is not told apart by partition.
+
+        Where others are at work on the rest of it that is no end.
+        """
+        context, read = self._context, claimed.counts.read
+        if self._place.partition:
+            read = self._retry(lambda: checkpoint.documents(context.database, self._place))
+        judge(Counts(read=read, quarantined=self._aside()), ended=not self._place.partition)
+
     def _judged(self, results: Iterable[ChunkResult]) -> Iterator[ChunkResult]:
         for result in results:
             judge(self.gained, ended=False)
@@ -250,6 +260,7 @@ class Step:
             limit=self._backfill.quarantine_limit,
             options=self._backfill.scan.collection.codec_options,
             taken=self._aside(),
+            recount=self._aside if self._place.partition else None,
         )
 
     def _check_server(self) -> None:

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Have what is started in the block begin with these signals held back, until it listens to them.
+
+    One that came while it still imports would end it as if it had failed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @dataclass(slots=True)
 class Stop:
     """Whether a signal asked the run to stop; the second SIGINT exits with ``at_once``, in that moment."""
@@ -28,7 +44,8 @@ class Stop:
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Listen to SIGTERM and SIGINT."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             yield
         finally:
@@ -41,7 +58,7 @@ class Stop:
         if self._interrupts > 1:
             # Transactions in flight are undone by the server, so nothing is lost; waiting for them is
             # what the operator has had enough of.
-            if sys.stdout.isatty():
+            if sys.stdout and sys.stdout.isatty():
                 os.write(1, b"\x1b[?25h\n")  # the progress display has hidden the cursor
             os.write(2, b"Stopped at once; what is committed is safe. Run again to continue.\n")
             os._exit(self.at_once)

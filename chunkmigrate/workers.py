@@ -17,10 +17,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from chunkmigrate.holder import this_process
 from chunkmigrate.memory import SHARE, Share
+from chunkmigrate.stop import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 # How soon a signal is passed on.
 TICK_SECONDS = 0.25
+
+# What a worker has started itself may outlive it, and hold its pipes open for ever.
+LAST_WORDS_SECONDS = 2.0
 
 # One that lived for so long has done something. So many that did not, in a row, are not chance any more: a
 # document that kills is set aside after three.
@@ -43,20 +49,35 @@ _COUNTED = ("read", "written", "writes", "quarantined", "changed", "skipped")
 
 @dataclass(slots=True)
 class Worker:
-    """One process. ``last`` is the last line it wrote, ``complaint`` the last one on its standard error."""
+    """One process. ``last`` is the last line it wrote, ``complaint`` the last one on its standard error.
+
+    ``counts`` are those of the runs it has summed up; ``ended`` says whether that is all it has done.
+    """
 
     number: int
     process: subprocess.Popen[str]
     began: float
     last: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     complaint: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether what it said last was how its run ended."""
+        return "peak" in self.last
+
+    def told(self, line: Mapping[str, Any]) -> None:
+        """Note a line; the end of a run, and no other, bears its peak of memory."""
+        self.last = line
+        if self.ended:
+            self.counts.update({name: line.get(name) or 0 for name in _COUNTED})
 
 
 @dataclass(slots=True)
 class Workers:
     """``count`` processes of the command line ``arguments``. ``say`` passes a line on, ``warn`` a complaint.
 
-    ``kept`` is how many bytes of the budget are this process's own.
+    ``kept`` is how many bytes of the budget are this process's own, ``environment`` what they get beside its.
     """
 
     count: int
@@ -65,11 +86,12 @@ class Workers:
     stop: Stop
     say: Callable[[str], Any]
     warn: Callable[[str], Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTED, 0)))
     sentence: str = ""
     killed: int = 0
-    _group: str = field(default_factory=lambda: secrets.token_hex(8), init=False)
+    _group: str = field(default_factory=lambda: this_process().group or secrets.token_hex(8), init=False)
     _living: dict[int, Worker] = field(default_factory=dict, init=False)
     _ended: queue.SimpleQueue[Worker] = field(default_factory=queue.SimpleQueue, init=False)
     _young: int = field(default=0, init=False)
@@ -95,30 +117,47 @@ class Workers:
         return self._code(codes)
 
     def _start(self, number: int) -> None:
-        ours = {"CHUNKMIGRATE_GROUP": os.environ.get("CHUNKMIGRATE_GROUP") or self._group}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "chunkmigrate", *self.arguments],
-            env=os.environ | ours | {SHARE: Share(number, self.count, self.kept).spelled()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        share = Share(number, self.count, self.kept, os.getpid())
+        ours = {"CHUNKMIGRATE_GROUP": self._group, SHARE: share.spelled(), **self.environment}
+        with held_back():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "chunkmigrate", *self.arguments],
+                env=os.environ | ours,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         worker = self._living[number] = Worker(number, process, self.clock())
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        threading.Thread(target=self._mind, args=(worker,), daemon=True).start()
+
+    def _mind(self, worker: Worker) -> None:
+        hearers = [
+            threading.Thread(target=hear, args=(worker,), daemon=True) for hear in (self._listen, self._hear)
+        ]
+        for hearer in hearers:
+            hearer.start()
+        worker.process.wait()
+        for hearer in hearers:
+            hearer.join(LAST_WORDS_SECONDS)
+        self._ended.put(worker)
 
     def _listen(self, worker: Worker) -> None:
-        complaints = threading.Thread(target=self._hear, args=(worker,), daemon=True)
-        complaints.start()
         for line in _lines(worker.process.stdout):
-            worker.last = _read(line) or worker.last
-            self.say(_numbered(line, worker.number))
-        complaints.join()
-        self._ended.put(worker)
+            if told := _read(line):
+                worker.told(told)
+            # Nobody may be listening any more; a worker whose words nobody takes would wait for ever.
+            with suppress(OSError):
+                self.say(_numbered(line, worker.number))
 
     def _hear(self, worker: Worker) -> None:
         for line in _lines(worker.process.stderr):
-            worker.complaint = line
-            self.warn(f"worker {worker.number}: {line}")
+            # A sentence may go on in lines of its own; a traceback says what it was in the last one.
+            if line.startswith("Error: ") or not worker.complaint.startswith("Error: "):
+                worker.complaint = line
+            with suppress(OSError):
+                self.warn(f"worker {worker.number}: {line}")
 
     def _next(self) -> Iterator[Worker]:
         try:
@@ -128,9 +167,11 @@ class Workers:
 
     def _buried(self, worker: Worker) -> int:
         code = worker.process.wait()
+        if code < 0 and self.stop.asked:
+            code = AGAIN  # it was to stop anyway, and what it committed is safe
         del self._living[worker.number]
-        self.counts.update({name: worker.last.get(name) or 0 for name in _COUNTED})
-        self.killed += code < 0
+        self.counts.update(worker.counts)
+        self.killed += code < 0 and not worker.ended
         if code not in (DONE, AGAIN):
             self.sentence = self.sentence or self._why(worker, code)
         return code
@@ -141,10 +182,10 @@ class Workers:
 
     def _is_to_start_again(self, worker: Worker, code: int, codes: Sequence[int]) -> bool:
         """Whether a worker is to be replaced: it was killed, or gave up for lack of memory."""
-        if (code >= 0 and code != AGAIN) or DONE in codes:
+        if self.stop.asked or (code >= 0 and code != AGAIN) or DONE in codes:
             return False
         self._young = self._young + 1 if self.clock() - worker.began < YOUNG_SECONDS else 0
-        what = f"was killed by signal {-code}" if code < 0 else "stopped for lack of memory"
+        what = f"was killed by signal {-code}" if code < 0 else "stopped at a checkpoint"
         again = self._young <= MOST_YOUNG_DEATHS
         self.sentence = "" if again else f"Worker {worker.number} {what}, as others before it."
         self.warn(f"worker {worker.number} {what}" + ("; another takes its place." if again else "."))

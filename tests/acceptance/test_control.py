@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -476,3 +477,17 @@ def test_max_rate(cli: CommandLine, db: Database[Any]) -> None:
     assert done.returncode == 0, done.stderr
     assert last_line(done.stdout)["seconds"] >= 1.5
     assert cli("run", "add_one", "--max-rate", "0").returncode == 2
+
+
+def test_stopped_before_a_server_answers(cli: CommandLine) -> None:
+    """SIGTERM while no server answers is a stop before it had begun: exit 75, not a failure."""
+    cli.write(INCREMENT)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"mongodb://127.0.0.1:{silent.getsockname()[1]}/x?serverSelectionTimeoutMS=2000"
+        process = cli.start("run", "add_one", MONGODB_URI=uri)
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 75, err
+    assert err.startswith("Stopped while waiting. No MongoDB server answered")

@@ -364,3 +364,35 @@ def test_careless_connection_string(cli: CommandLine, db: Database[Any]) -> None
 
     assert done.returncode == 0, done.stderr
     assert db.c.count_documents({"n": 1}) == 2_500
+
+
+def test_no_output(cli: CommandLine, db: Database[Any]) -> None:
+    """A run that was started with stdin, stdout and stderr closed is a run like any other."""
+    cli.write(INCREMENT)
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    run = f"exec {sys.executable} -m chunkmigrate run add_one <&- >&- 2>&-"
+    for workers in ("1", "2"):
+        environment = {"MONGODB_URI": cli.uri, "CHUNKMIGRATE_WORKERS": workers}
+        db.chunkmigrate_migrations.drop()
+        db.chunkmigrate_checkpoints.drop()
+        subprocess.run(
+            ["sh", "-c", run], cwd=cli.folder, env=os.environ | environment, timeout=60, check=True
+        )
+
+    assert db.c.count_documents({"n": 2}) == 1_000
+
+
+def test_reader_gone(cli: CommandLine, db: Database[Any]) -> None:
+    """A run whose output nobody reads any more comes to its end, and says so by its exit code."""
+    cli.write(INCREMENT)
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    process = cli.start("run", "add_one")
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    with process.stderr as complaints:
+        err = complaints.read()
+
+    assert (process.wait(60), err) == (0, "")
+    assert db.c.count_documents({"n": 1}) == 1_000
+    assert (db.chunkmigrate_migrations.find_one() or {})["status"] == "applied"

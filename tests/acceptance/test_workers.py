@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import random
+import re
 import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -15,12 +20,12 @@ import pytest
 
 from chunkmigrate import limits
 from tests.acceptance.conftest import CommandLine, last_line
+from tests.acceptance.test_run import everything
 from tests.faults import groups
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.waiting import until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from pymongo.database import Database
@@ -126,6 +131,54 @@ def test_stopped(slow: CommandLine, db: Database[Any]) -> None:
     assert exact(db)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_early(cli: CommandLine, db: Database[Any], number: signal.Signals) -> None:
+    """A stop that finds the workers still starting is no failure, and none is started again."""
+    cli.write(SLOW)
+    db.c.insert_many({"_id": n} for n in range(DOCUMENTS))
+    (cli.folder / "slow").touch()
+    process = cli.start("run", "add_one", "--workers", "2", "--memory", "512Mi")
+    until(lambda: len(groups.workers(process)) == 2, SECONDS, "two workers")
+    for one in [process, *groups.workers(process)]:  # as a terminal sends it to all of them
+        one.send_signal(number)
+    out, err = process.communicate(timeout=SECONDS)
+
+    assert process.returncode == 75, err
+    assert last_line(out)["event"] == "stopped"
+    assert "another takes its place" not in err
+
+
+def test_unheard(cli: CommandLine, db: Database[Any]) -> None:
+    """Workers come to their end whatever becomes of what they say: where nobody reads it, where it is no
+    text, and where a process they have started holds their output open.
+    """
+    chatty = """
+    if document["_id"] == 0:
+        os.write(1, b"\\xff\\n")
+        os.write(2, b"\\xff\\n")
+        subprocess.Popen(["sleep", "120"])
+"""
+    cli.write(
+        SLOW.replace("import os\n", "import os\nimport subprocess\n").replace("    sum(", chatty + "    sum(")
+    )
+    db.c.insert_many({"_id": n} for n in range(2_000))
+    process = cli.start("run", "add_one", "--workers", "2", "--memory", "512Mi")
+    try:
+        for stream in (process.stdout, process.stderr):
+            assert stream
+            stream.close()
+        until(lambda: process.poll() is not None, SECONDS, "the end")
+    finally:
+        for one in psutil.process_iter(["cmdline", "cwd"]):
+            if one.info["cmdline"] == ["sleep", "120"] and one.info["cwd"] == str(cli.folder):
+                one.kill()
+        process.kill()
+        process.wait()
+
+    assert db.c.count_documents({"n": 1}) == 2_000
+    assert entry(db)["status"] == "applied"
+
+
 def test_shares_one_document(slow: CommandLine, db: Database[Any]) -> None:
     """A worker's failure ends the others at a checkpoint, and its sentence is the run's."""
     slow.write(
@@ -137,7 +190,7 @@ def test_shares_one_document(slow: CommandLine, db: Database[Any]) -> None:
 
     assert process.returncode == 1
     assert "_id 7000" in last_line(out)["message"]
-    assert entry(db)["status"] in {"failed", "stopped"}
+    assert entry(db)["status"] == "failed"
     assert db.c.count_documents({"n": {"$gt": 1}}) == 0
 
 
@@ -161,6 +214,28 @@ def test_paused(slow: CommandLine, db: Database[Any]) -> None:
     assert exact(db)
 
 
+def test_on_a_terminal(cli: CommandLine, db: Database[Any]) -> None:
+    """On a terminal people read sentences, of each worker and of all."""
+    cli.write(SLOW)
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chunkmigrate", "run", "add_one", "--workers", "2", "--memory", "512Mi"],
+        cwd=cli.folder,
+        env=os.environ | {"MONGODB_URI": cli.uri},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = everything(ours)
+
+    assert process.wait(SECONDS) == 0
+    assert re.search(r"^worker [12]: 20260101000000_add_one in \d+ MiB", shown, re.MULTILINE)
+    assert re.search(r"^worker [12]: 20260101000000_add_one applied: ", shown, re.MULTILINE)
+    assert shown.strip().splitlines()[-1].startswith("2 workers: 1,000 documents read, 1,000 written")
+    assert "{" not in shown
+
+
 def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
     """Workers end at a checkpoint when whoever has started them is killed."""
     with working(slow, db) as process:
@@ -173,6 +248,25 @@ def test_orphaned(slow: CommandLine, db: Database[Any]) -> None:
     hurry(slow)
     assert slow("run", "add_one", "--workers", "2").returncode == 0
     assert exact(db)
+
+
+def test_embedded(cli: CommandLine) -> None:
+    """Where no server is named all workers use one embedded server."""
+    cli.write(SLOW)
+    ended = replace(cli, uri="")("run", "add_one", "--workers", "2", "--memory", "512Mi")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("using an embedded MongoDB") == 1
+
+
+def test_orphaned_at_birth(cli: CommandLine, db: Database[Any]) -> None:
+    """A worker whose parent has died before it could be tied to it does not begin."""
+    cli.write(SLOW)
+    db.c.insert_one({"_id": 1})
+    ended = cli("run", "add_one", CHUNKMIGRATE_SHARE="1/2/0/1")
+
+    assert ended.returncode == 75
+    assert db.list_collection_names() == ["c"]
 
 
 def test_too_small(cli: CommandLine, db: Database[Any]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from chunkmigrate import Backfill, UpdateOne, checkpoint, lease_record, partitions, records, scan
-from chunkmigrate.errors import LeaseHeldError, SupersededError
+from chunkmigrate.chunks import Chunk
+from chunkmigrate.errors import LeaseHeldError, QuarantineFullError, SupersededError, TransformError
 from chunkmigrate.frontier import Range, Reach
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, RUNS
 from chunkmigrate.memory import Sensor
@@ -25,11 +26,13 @@ from tests.integration.test_scan import MIXED_IDS
 from tests.integration.undone import stored, undone
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pymongo.database import Database
 
+    from chunkmigrate.holder import Holder
     from chunkmigrate.raw import Key
     from tests.integration.conftest import Engine
 
@@ -114,6 +117,15 @@ def test_nothing_between(db: Database[Any]) -> None:
     assert [one for range_ in ranges for one in range_] == inside(db, None, upto)
 
 
+def test_large_ids(db: Database[Any]) -> None:
+    """A step is divided whose sampled `_id`s are together more than one document may hold."""
+    db.c.insert_many({"_id": f"{n:04}" + "x" * 9_000} for n in range(2_000))
+    upto = scan(db.c).upper_bound()
+    assert upto
+
+    assert len(partitions.ends(scan(db.c), None, upto)) == 3
+
+
 def test_few_documents(db: Database[Any]) -> None:
     """What is less than a chunk is not divided."""
     db.c.insert_many({"_id": n} for n in range(400))
@@ -138,7 +150,40 @@ def test_shared(db: Database[Any], tmp_path: Path, group: str) -> None:
     assert sum((run.outcome.counts for run in runs), Counts()).read == 12_000
     assert [run.outcome.status for run in runs] == [APPLIED] * 3
     assert [one["status"] for one in db[MIGRATIONS].find()] == [APPLIED]
-    assert db[RUNS].distinct("status") == [APPLIED]
+    # Who comes when all is done finds nothing to begin.
+    assert {one["status"] for one in db[RUNS].find()} == {APPLIED}
+
+
+def setting_aside(every: int, limit: int = 1_000) -> Callable[[Any], Backfill]:
+    """A step in which each so manyth document fails, and goes into quarantine."""
+
+    def one(document: Any) -> UpdateOne:
+        return UpdateOne({"_id": document["_id"]}, {"$inc": {"n": 1 // (document["_id"] % every and 1)}})
+
+    return lambda db: Backfill(scan(db.c, fields=[]), one, on_error="quarantine", quarantine_limit=limit)
+
+
+def test_judged_as_a_whole(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """A few documents of each partition that fail are a few documents of the step: the run goes on."""
+    assert group
+    db.c.insert_many({"_id": n} for n in range(12_000))
+    run = run_of(db, tmp_path, setting_aside(20))
+    list(run)
+
+    assert run.outcome.status == APPLIED
+    assert db.chunkmigrate_quarantine.count_documents({}) == 600
+
+
+def test_one_limit(engine: Engine) -> None:
+    """What others have set aside of the same step counts against its limit."""
+    by_now = iter([0, 1, 3])
+    quarantine = engine.quarantine(setting_aside(1, limit=3)(engine.db), "m")
+    quarantine.recount = lambda: next(by_now)
+    error, chunk = TransformError(1, "it failed"), Chunk(0, None)
+    quarantine.take(chunk, 0, 1, error)
+    quarantine.take(chunk, 1, 2, error)
+    with pytest.raises(QuarantineFullError):
+        quarantine.take(chunk, 2, 3, error)
 
 
 def test_undivided_before(db: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +256,69 @@ def test_rollback_waits(db: Database[Any], tmp_path: Path, group: str) -> None:
 
     with pytest.raises(LeaseHeldError):
         undone(db)
+
+
+def test_forgotten(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run that waits for others does not take a step for done that was forgotten in the meantime."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    name = replace(PLACE, partition=1).document()
+    partitions.divide(
+        db,
+        PLACE,
+        Record(namespace=f"{db.name}.c", upto=key(2_999)),
+        [key(1_500), key(2_999)],
+        advance=lambda _: 1,
+        session=None,
+    )
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
+    forget = {"waiting": lambda: checkpoint.forget(db, "m", None)}
+    run = run_of(db, tmp_path, add_one, note=lambda event, *_, **__: forget.get(event, bool)())
+
+    assert group
+    with pytest.raises(SupersededError):
+        list(run)
+    assert (db[MIGRATIONS].find_one() or {})["status"] != APPLIED
+
+
+def test_joined(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run of its own that has joined a group, and is at work on a partition, is not down as died."""
+    db.c.insert_many({"_id": n} for n in range(10))
+    name = replace(PLACE, partition=64).document()
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
+    joined = {"migration": "m", "status": "running", "token": process[1].token, "group": "", "generation": 0}
+    db[RUNS].insert_one({"_id": 1} | joined)
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+
+    assert group
+    assert [one["status"] for one in db[RUNS].find().sort("status", 1)] == ["running", "stopped"]
+
+
+def test_settled_beside_the_dead(
+    db: Database[Any],
+    tmp_path: Path,
+    group: str,
+    process: tuple[subprocess.Popen[str], Holder],
+) -> None:
+    """The last of a group says how the migration stands, whatever lease one that was killed has left."""
+    killed, holder = process
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    asked = iter([False] * 300)
+    killed.kill()
+    killed.wait()
+    name = replace(PLACE, partition=64).document()
+    lease_record.present(db, name)
+    assert lease_record.claim(lease_record.collection_of(db), name, holder, 30)
+    list(run_of(db, tmp_path, add_one, stopped=lambda: next(asked, True)))
+
+    assert group
+    assert (db[MIGRATIONS].find_one() or {})["status"] == "stopped"
 
 
 def test_islands(db: Database[Any], tmp_path: Path, group: str) -> None:

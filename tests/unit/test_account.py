@@ -30,6 +30,10 @@ SENTENCES = [
         "is applied: 60,000 documents read, 60,000 written in 1 min 00 s, with at most 320 MiB of its 512",
     ),
     (told(quarantined=3), "is applied: 60,000 documents read, 60,000 written, 3 set aside in 1 min 00 s"),
+    (
+        told(group="g"),
+        "is applied: 60,000 documents read, 60,000 written by this one of several runs in 1 min",
+    ),
     (told(reason="already"), "is applied already: another run was faster."),
     (
         told("died", how={"left": LEFT}),

@@ -172,7 +172,7 @@ def test_acyclic() -> None:
                 "tuner",
                 "verbs",
             }
-            | {"bookkeeping", "verifying"},
+            | {"bookkeeping", "together", "verifying"},
         ),
         ("chunkmigrate.bookkeeping", {"cli"}),
         ("chunkmigrate.marking", {"bookkeeping", "importing"}),
