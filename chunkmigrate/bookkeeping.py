@@ -64,7 +64,10 @@ def mark(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that a migration is applied, or pending, without running anything."""
+    """Say that a migration is applied, or pending, without running anything.
+
+    Example: chunkmigrate mark order_prices --applied --reason "done by hand"
+    """
     if applied == pending:
         message = "Say which: mark NAME --applied, or mark NAME --pending."
         raise InvalidSettingError(message)
@@ -94,7 +97,10 @@ def baseline(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that all migrations up to one are applied, without running any: for data that has their changes."""
+    """Say that all migrations up to one are applied, without running any: for data that has their changes.
+
+    Example: chunkmigrate baseline order_prices --yes
+    """
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
         migrations, entries = discover(settings.folder), Ledger(db).entries()
         chosen = migrations[: migrations.index(find(migrations, name)) + 1] if name else migrations
@@ -126,7 +132,10 @@ def import_(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Take over what another migration tool has applied. Nothing of its own is changed."""
+    """Take over what another migration tool has applied. Nothing of its own is changed.
+
+    Example: chunkmigrate import --from migrate-mongo --dry-run
+    """
     from chunkmigrate import foreign, importing  # late: a pod imports nobody's history
 
     theirs = foreign.TOOLS[tool.value]

@@ -59,7 +59,10 @@ def submit(
     context: Context = None,
     flags: dict[str, Any],
 ) -> None:
-    """Create a migration's Job, and the ConfigMap it mounts. One that is there is not replaced."""
+    """Create a migration's Job, and the ConfigMap it mounts. One that is there is not replaced.
+
+    Example: chunkmigrate job submit order_prices --image shop:1.4 --watch
+    """
     from chunkmigrate.kubernetes import choosing, submitting
 
     if (logs or as_json) and not follow:

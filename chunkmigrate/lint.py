@@ -49,7 +49,10 @@ def lint(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with migrations without running them."""
+    """Say what is wrong with migrations without running them.
+
+    Example: chunkmigrate lint --since origin/main --ignore CM4
+    """
     from chunkmigrate.linting import checking
     from chunkmigrate.linting.findings import BY_SERVER, chosen
 

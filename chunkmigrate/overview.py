@@ -49,7 +49,10 @@ def plan(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing."""
+    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing.
+
+    Example: chunkmigrate plan order_prices
+    """
     from chunkmigrate import planning  # late, as what follows: no run plans
     from chunkmigrate.readonly import ReadOnly
 
@@ -83,7 +86,10 @@ def history(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing."""
+    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing.
+
+    Example: chunkmigrate history order_prices --json
+    """
     from chunkmigrate import history as history_
 
     with opened(_settings(uri=uri, database=database)) as db:

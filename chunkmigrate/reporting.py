@@ -47,7 +47,10 @@ def report(
         bool, typer.Option("--show-values", help="Show what a failure says, which may quote documents.")
     ] = False,
 ) -> None:
-    """Show how a run went, as one page; also of one that was killed. Writes nothing to the database."""
+    """Show how a run went, as one page; also of one that was killed. Writes nothing to the database.
+
+    Example: chunkmigrate report order_prices --output report.html
+    """
     if as_json and output is not None:
         message = "--json prints to the standard output and writes no file: leave out --output."
         raise InvalidSettingError(message)

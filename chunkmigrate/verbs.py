@@ -42,13 +42,19 @@ _NEXT = {PAUSE: "waits", CANCEL: "is refused"}
 
 
 def pause(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """Pause a run at the end of its chunk."""
+    """Pause a run at the end of its chunk.
+
+    Example: chunkmigrate pause order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         _ask(db, migration, PAUSE)
 
 
 def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """Let a paused or cancelled migration go on."""
+    """Let a paused or cancelled migration go on.
+
+    Example: chunkmigrate resume order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         asked = control.clear(db, migration)
         if asked is None:
@@ -62,7 +68,10 @@ def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, direct
 
 
 def cancel(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """End a run, and refuse new ones until `resume`."""
+    """End a run, and refuse new ones until `resume`.
+
+    Example: chunkmigrate cancel order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         _ask(db, migration, CANCEL)
 
@@ -75,7 +84,10 @@ def unlock(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Take the lease away from a run that hangs."""
+    """Take the lease away from a run that hangs.
+
+    Example: chunkmigrate unlock order_prices --yes
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         held = leases.held(db, migration)
         if not held:
@@ -106,7 +118,10 @@ def listed(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the documents in quarantine, with the reason."""
+    """List the documents in quarantine, with the reason.
+
+    Example: chunkmigrate quarantine list order_prices --show-values
+    """
     from chunkmigrate import quarantine
 
     settings = _settings(uri=uri, database=database, dir=directory)

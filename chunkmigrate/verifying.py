@@ -33,7 +33,10 @@ def verify(
     directory: Dir = None,
     show_values: ShowValues = False,
 ) -> None:
-    """Check what a migration has done, by its own `verify`, which can only read."""
+    """Check what a migration has done, by its own `verify`, which can only read.
+
+    Example: chunkmigrate verify order_prices
+    """
     settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
     migration = find(discover(settings.folder), name)
     with opened(settings) as db:

@@ -109,6 +109,7 @@ def test_acyclic() -> None:
             {
                 "bookkeeping",
                 "cli",
+                "commands",
                 "job_options",
                 "job_submit",
                 "jobs",
@@ -138,6 +139,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.sweep", {"profile_part"}),
         ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
+        ("chunkmigrate.commands", {"cli", "jobs"}),
         ("chunkmigrate.verbs", {"cli"}),
         ("chunkmigrate.jobs", {"cli"}),
         ("chunkmigrate.job_options", {"jobs", "job_submit"}),
