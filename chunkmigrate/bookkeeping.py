@@ -17,6 +17,7 @@ import typer
 
 from chunkmigrate import control, lease_record, marking, quarantine
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, NotMarkableError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
@@ -88,7 +89,10 @@ def mark(
 
 def baseline(
     name: Annotated[
-        str | None, typer.Argument(help="The last one that is applied; else all are.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The last one that is applied; else all are.", show_default=False, autocompletion=names
+        ),
     ] = None,
     *,
     reason: Reason = "",

@@ -21,6 +21,7 @@ import typer
 from chunkmigrate import (
     addresses,
     commands,
+    completion,
     jobs,
     lint,
     options,
@@ -70,9 +71,7 @@ quarantine = commands.group("quarantine", "List the documents that were set asid
 
 @partial(commands.add, app)
 def run(
-    name: Annotated[
-        str | None, typer.Argument(help="The last one to apply, or a part of its name; else all pending.")
-    ] = None,
+    name: options.Target = None,
     *,
     every: options.Every = False,
     only: options.Only = False,
@@ -181,6 +180,7 @@ for verb in (
     reporting.report,
     overview.plan,
     overview.history,
+    completion.completion,
 ):
     commands.add(app, verb)
 for verb in (verify, mark, baseline):
@@ -230,6 +230,7 @@ def demo() -> None:
 
 def main() -> None:
     """Run the command line."""
+    completion.prepare(os.environ)
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from chunkmigrate import commands, job_submit, jobs_live
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.job_options import chosen, with_job_flags, workload
 from chunkmigrate.options import Dir  # noqa: TC001 (typer reads it)
@@ -23,7 +24,8 @@ job = commands.group("job", "Run migrations as Kubernetes Jobs.")
 @with_job_flags
 def render(
     name: Annotated[
-        str | None, typer.Argument(help="A migration's file name, or any unambiguous part of it.")
+        str | None,
+        typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names),
     ] = None,
     *,
     directory: Dir = None,

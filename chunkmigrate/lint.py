@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chunkmigrate import completion
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import ChunkmigrateError, InvalidSettingError
 from chunkmigrate.migration import Migration, find
@@ -33,7 +34,11 @@ FOUND = 1
 def lint(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Migrations, files or folders; else all migrations.", metavar="[NAME|PATH]..."),
+        typer.Argument(
+            help="Migrations, files or folders; else all migrations.",
+            metavar="[NAME|PATH]...",
+            autocompletion=completion.names,
+        ),
     ] = None,
     *,
     select: Annotated[

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, ProfileError
 from chunkmigrate.opening import opened
 from chunkmigrate.options import DatabaseName, Dir, Uri  # noqa: TC001 (typer reads them)
@@ -32,7 +33,10 @@ _LONGEST = 120
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run's id, or a migration for its latest run; else the latest run of all."),
+        typer.Argument(
+            help="A run's id, or a migration for its latest run; else the latest run of all.",
+            autocompletion=names,
+        ),
     ] = None,
     *,
     uri: Uri = None,

@@ -16,6 +16,7 @@ import typer
 
 from chunkmigrate import checkpoint, control, lease_record, leases, server
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.holder import Liveness, liveness, this_process
@@ -110,7 +111,9 @@ def _shown(seen: LeaseRecord) -> None:
 
 
 def listed(
-    name: Annotated[str | None, typer.Argument(help="A migration; else those of all are listed.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A migration; else those of all are listed.", autocompletion=names)
+    ] = None,
     *,
     uri: Uri = None,
     database: DatabaseName = None,

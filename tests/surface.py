@@ -18,9 +18,9 @@ HEAD = """# Commands
 Every command with its arguments and options, as `--help` shows them. `make docs` writes this page. What an
 exit code means stands in [exit codes](exit-codes.md), what `--json` prints in [JSON](json.md).
 
-A setting is taken from its option, else from its environment variable, else from `pyproject.toml`: the table
-`[tool.chunkmigrate]`, or `[tool.chunkmigrate.kubernetes]` where its name begins with `kubernetes.`. A migration
-is called by its file's name, or by any part of it that no other has.
+A setting is taken from its option, else from its environment variable, else from `pyproject.toml`: from
+`[tool.chunkmigrate]`, or from `[tool.chunkmigrate.kubernetes]` where its name begins with `kubernetes.`. A
+migration is called by its file's name, or by any part of it that no other has.
 """
 
 # What the options of a Job are, in `[tool.chunkmigrate.kubernetes]`.

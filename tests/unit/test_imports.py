@@ -110,6 +110,7 @@ def test_acyclic() -> None:
                 "bookkeeping",
                 "cli",
                 "commands",
+                "completion",
                 "job_options",
                 "job_submit",
                 "jobs",
