@@ -24,8 +24,9 @@ check: $(READY)  ## lint, format, types and the Dockerfile
 	$(BIN)/mypy --strict
 	$(BIN)/hadolint Dockerfile
 
-docs: $(READY)  ## docs/commands.md, from the commands as they are
+docs: $(READY)  ## docs/commands.md and docs/json.md, from what they describe
 	$(BIN)/python -m tests.surface > docs/commands.md
+	$(BIN)/python -m tests.schemas > docs/json.md
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks

@@ -142,7 +142,9 @@ def json_of(row: dict[str, Any]) -> str:
     """Return a row as one line of JSON."""
     import json
 
-    return json.dumps(row, default=str)
+    from chunkmigrate.overview_lines import spelled
+
+    return json.dumps(row, default=spelled)
 
 
 def _ask(db: Database[Any], migration: str, what: str) -> None:
