@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,6 +142,22 @@ def test_of_a_profile(cli: CommandLine, db: Database[Any]) -> None:
     assert valid("tune", cli("tune", "add_one", "--json").stdout)
     assert cli("run").returncode == 0
     assert valid("report", json.dumps(json.loads(cli("report", "--json").stdout)))[0]["profile"]
+
+
+def test_of_an_import(cli: CommandLine, db: Database[Any]) -> None:
+    """What an import prints, and a dry run of it, is as documented; a dry run puts nothing on record."""
+    cli.write(INCREMENT)
+    cli.write(INCREMENT, "20260102000000_add_two")
+    at = datetime(2024, 5, 1, tzinfo=UTC)
+    db.changelog.insert_one({"fileName": "20260101000000_add_one.js", "appliedAt": at})
+    command = ("import", "--from", "migrate-mongo", "--json")
+    tried = valid("import", cli(*command, "--dry-run").stdout)[0]
+    left = db.chunkmigrate_migrations.count_documents({})
+    done = valid("import", cli(*command).stdout)[0]
+
+    assert (tried["imported"], left, done["imported"]) == (False, 0, True)
+    assert done["marks"] == [{"migration": "20260101000000_add_one", "at": "2024-05-01T00:00:00.000+00:00"}]
+    assert done["pending"] == ["20260102000000_add_two"]
 
 
 def test_of_lint(cli: CommandLine) -> None:
