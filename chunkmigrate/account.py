@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import advice, errors, timeline
-from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, RUNNING, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.records import Counts
 from chunkmigrate.report import Failure, Memory, Report
@@ -119,6 +119,10 @@ def _paused(report: Report) -> str:
     return f"is paused{_after(report)}; {_done(report)} so far, and it keeps its place."
 
 
+def _rolled_back(report: Report) -> str:
+    return f"was rolled back{_in(report)}: {_done(report)}."
+
+
 def _running(report: Report) -> str:
     return f"is running; {_done(report)}{_in(report)} so far."
 
@@ -129,6 +133,7 @@ _ENDS = {
     DIED: _died,
     FAILED: _failed,
     PAUSED: _paused,
+    ROLLED_BACK: _rolled_back,
     RUNNING: _running,
     STOPPED: _stopped,
 }

@@ -43,7 +43,8 @@ class Backfill:
     kept in quarantine with the reason (``"quarantine"``), at most ``quarantine_limit`` of them. With
     ``if_unchanged`` a document is written only while the fields that were read are what they were; else it is
     read and transformed again. ``throttle`` is asked between chunks, at most once a second: while it answers
-    something true (or a text, which is shown), the run pauses.
+    something true (or a text, which is shown), the run pauses. With ``undo`` what is written over is kept, in
+    the transaction that writes, so that `chunkmigrate rollback` needs no ``downgrade``.
 
     With ``server``, an aggregation pipeline or an update document, there is no function: MongoDB updates what
     the scan matches by itself, one range of ``_id``s after another, and no document is read.
@@ -58,6 +59,7 @@ class Backfill:
     if_unchanged: bool
     throttle: Callable[[], Any] | None
     server: ServerUpdate | None
+    undo: bool
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Backfill:
         if_unchanged: bool = False,
         throttle: Callable[[], Any] | None = None,
         server: ServerUpdate | None = None,
+        undo: bool = False,
     ) -> None:
         _check_source(scan)
         if server is None:
@@ -78,7 +81,7 @@ class Backfill:
         else:
             server_updates.check(server)
             server_updates.check_alone(
-                transform=transform, each_chunk=each_chunk, into=into, if_unchanged=if_unchanged
+                transform=transform, each_chunk=each_chunk, into=into, if_unchanged=if_unchanged, undo=undo
             )
         _check_options(on_error, quarantine_limit, throttle)
         for name, value in (
@@ -91,6 +94,7 @@ class Backfill:
             ("if_unchanged", if_unchanged),
             ("throttle", throttle),
             ("server", server),
+            ("undo", undo),
         ):
             object.__setattr__(self, name, value)
 

@@ -183,6 +183,16 @@ class Checkpoint:
         return AlreadyCommittedError() if ours else SupersededError()
 
 
+def down(migration: str) -> str:
+    """Return the name under which a rollback keeps its checkpoints, and what it sets aside."""
+    return f"{migration}:down"
+
+
+def of_lease(migration: str) -> dict[str, Any]:
+    """Return what the records match that are claimed under the lease of the migration itself."""
+    return {**records.undivided(migration), "migration": {"$in": [migration, down(migration)]}}
+
+
 def fence(
     database: Database[Any], ours: Mapping[str, Any], generation: int, session: ClientSession | None
 ) -> None:
@@ -198,15 +208,23 @@ def fence(
     )
 
 
+def fence_partitions(database: Database[Any], migration: str) -> None:
+    """Refuse every chunk of whoever has claimed a partition of a migration."""
+    shared = {"migration": migration, "partition": {"$gt": 0}}
+    database[COLLECTION].update_many(shared, {"$inc": {"fence": 1}})
+
+
 def fence_all(database: Database[Any], migration: str, session: ClientSession | None) -> None:
     """Refuse every chunk of whoever has claimed records of a migration, of its partitions, too."""
-    database[COLLECTION].update_many({"migration": migration}, {"$inc": {"fence": 1}}, session=session)
+    every = {"migration": {"$in": [migration, down(migration)]}}
+    database[COLLECTION].update_many(every, {"$inc": {"fence": 1}}, session=session)
 
 
 def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
     """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
-    marks = rf"^{re.escape(migration)}:\d+(/\d+)?:at work$"
-    of_it = {"$or": [{"migration": migration}, {"_id": {"$regex": marks}}]}
+    marks = rf"^{re.escape(migration)}(:down)?:\d+(/\d+)?:at work$"
+    every = {"migration": {"$in": [migration, down(migration)]}}
+    of_it = {"$or": [every, {"_id": {"$regex": marks}}]}
     database[COLLECTION].delete_many(of_it, session=session)
 
 

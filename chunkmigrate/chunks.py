@@ -16,7 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from chunkmigrate.records import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView
+    from collections.abc import ItemsView, Iterator
 
     from chunkmigrate.raw import Key
 
@@ -79,6 +79,14 @@ class Group:
         collection = self.namespace.partition(".")[2]
         statements = [Encoded(bytes(self.statements))]
         return {self.kind: collection, _FIELD[self.kind]: statements, "ordered": ordered}
+
+    def each(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each statement, and the document it came from."""
+        start = 0
+        for owner in self.owners:
+            end = start + _INT32(self.statements, start)[0]
+            yield bytes(self.statements[start:end]), owner
+            start = end
 
     def forget(self, count: int | None = None) -> None:
         """Let go of the first ``count`` statements, or of all: they are done, and must not be sent again."""

@@ -1,9 +1,9 @@
 """The command line: parse, call, print, and the exit code.
 
-Exit codes are decided here and nowhere else: 0 done, 1 the migration failed, 2 it cannot be used as asked,
-3 pending (``status --check``), 5 another run holds the lease, 75 stopped at a checkpoint, run again.
-What an operator does to a run from outside is in ``verbs``, how one went is shown by ``reporting``, what one
-will take is found out by ``tuner``; who is told of a run, and what, is ``runs``' and ``audience``'s.
+Exit codes are decided here and nowhere else: 0 done, 1 the migration failed, 2 it cannot be used as asked, 3
+pending (``status --check``), 5 another run holds the lease, 75 stopped at a checkpoint, run again. What an
+operator does to a run from outside is in ``verbs``, what rolls it back in ``rollbacks``; how one went is
+shown by ``reporting``, what one will take found out by ``tuner``; who is told of a run is ``audience``'s.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ from chunkmigrate.errors import (
     SupersededError,
     UsageError,
 )
-from chunkmigrate.ledger import APPLIED, STOPPED
+from chunkmigrate.ledger import APPLIED, ROLLED_BACK, STOPPED
 from chunkmigrate.memory import Share
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
+from chunkmigrate.rollbacks import rollback_command, undo
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
 from chunkmigrate.verifying import verify
@@ -188,6 +189,7 @@ for verb in (verify, mark, baseline):
 commands.add(app, import_, "import")
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
+app.add_typer(undo)
 commands.add(quarantine, verbs.listed, "list")
 
 
@@ -265,11 +267,8 @@ def _ending(said: Callable[[BaseException], str], notifier: Notifier) -> Iterato
 def _failed(error: ChunkmigrateError, sentence: str) -> int:
     """Say why a command failed; return its exit code."""
     print(sentence if isinstance(error, StoppedError) else f"Error: {sentence}", file=sys.stderr)
-    if isinstance(error, StoppedError):
-        return AGAIN
-    if isinstance(error, SupersededError | LeaseHeldError):
-        return HELD
-    return UNUSABLE if isinstance(error, UsageError) else FAILED
+    codes = {StoppedError: AGAIN, SupersededError: HELD, LeaseHeldError: HELD, UsageError: UNUSABLE}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED)
 
 
 def _run_each(wanted: Wanted, runs: Runs, notifier: Notifier) -> None:
@@ -294,13 +293,13 @@ def _try_each(wanted: Wanted, settings: Settings, stop: Stop, **how: Any) -> Non
 
 
 def _finish(outcome: Outcome | str, notifier: Notifier) -> None:
-    """Tell how a run ended, or that it was none any more, and exit unless the migration is applied."""
+    """Tell how a run ended, or that it was none any more, and exit unless it is applied, or rolled back."""
     if isinstance(outcome, str):
         _say(outcome)
         notifier.tell("already_applied", outcome, DONE)
         return
     again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
-    code = DONE if outcome.status == APPLIED else AGAIN if again else FAILED
+    code = DONE if outcome.status in (APPLIED, ROLLED_BACK) else AGAIN if again else FAILED
     notifier.ended(outcome, code)
     _exit(code)
 
@@ -321,3 +320,6 @@ def _warn(sentence: str) -> None:
 def _say(line: str) -> None:
     # A pipe's reader must see each line when it is written, not when a buffer is full.
     print(line, flush=True)
+
+
+commands.add(app, rollback_command(_ending, _finish, again=AGAIN))

@@ -64,7 +64,8 @@ class HalfRolledBackError(UsageError):
         self.migration = migration
         super().__init__(
             f"{migration} is half rolled back: some documents are as before it, others are not. Nothing was "
-            f"begun. Finish that first with `chunkmigrate rollback {migration}`."
+            f"begun. Finish that first with `chunkmigrate rollback {migration}`; then it can be applied "
+            "again, from the beginning."
         )
 
 

@@ -38,6 +38,10 @@ class UnknownMigrationError(UsageError):
     """No migration has this name."""
 
 
+class NoWayBackError(UsageError):
+    """A migration cannot be rolled back: it has no downgrade, and nothing was kept to undo it."""
+
+
 class UnknownRunError(UsageError):
     """No run is on record that could be meant."""
 

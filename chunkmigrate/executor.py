@@ -1,10 +1,9 @@
 """The executor: one to four writers, each committing one chunk at a time.
 
-A chunk and its checkpoint are one transaction where the server has transactions; on a standalone server
-the chunk comes first, so that a death between the two repeats a chunk rather than losing it. Here a chunk
-goes down the ladder: again while its failure is a passing one, without the documents the server refuses, as a
-whole once more where somebody edited what it read, and back to whoever made it where only a smaller one
-could pass. What to write and when a chunk is full is decided before a chunk gets here.
+A chunk and its checkpoint are one transaction where the server has transactions; on a standalone server the
+chunk comes first, so that a death between the two repeats it rather than losing it. A chunk goes down the
+ladder: again while its failure passes, without the documents the server refuses, as a whole once more where
+somebody edited what it read, and back to whoever made it where only a smaller one could pass.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +24,7 @@ from chunkmigrate import server
 from chunkmigrate.checkpoint import AlreadyCommittedError
 from chunkmigrate.discretion import bare_reason
 from chunkmigrate.errors import ChunkTooMuchError
-from chunkmigrate.sending import FAILURES, RefusedError, refusal, send, too_much
+from chunkmigrate.sending import FAILURES, RefusedError, refusal, send_all, too_much
 from chunkmigrate.unchanged import changed
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chunkmigrate.chunks import Chunk
     from chunkmigrate.retry import Retry
     from chunkmigrate.scan import Scan
+    from chunkmigrate.sending import Sender
     from chunkmigrate.transforming import Transformer
 
 # A writer stuck on one chunk must not let the others run ahead without end: each range ahead of it
@@ -100,9 +101,10 @@ class BulkExecutor:
         sessions: Sequence[ClientSession | None],
         guarded: Scan | None = None,
         retry: Retry | None = None,
+        sender: Sender | None = None,
     ) -> None:
-        self._client, self._checkpoint, self._sessions = client, checkpoint, sessions
-        self._transformer, self._guarded = transformer, guarded
+        self._checkpoint, self._sessions, self._transformer = checkpoint, sessions, transformer
+        self._guarded, self._send = guarded, sender or partial(send_all, client)
         self._closing = threading.Event()
         given = retry or retry_.Retry()
         self._retry = replace(given, stopped=lambda: self._closing.is_set() or given.stopped())
@@ -189,8 +191,8 @@ class BulkExecutor:
         if not self._running:
             return True
         oldest = min(running.number for _, running in self._running.values())
-        fits = self.in_flight + chunk.size <= most_bytes
-        return bool(self._idle) and fits and chunk.number - oldest < MAX_AHEAD
+        fits = self.in_flight + chunk.size <= most_bytes and chunk.number - oldest < MAX_AHEAD
+        return bool(self._idle) and fits
 
     def _commit(self, slot: int, chunk: Chunk) -> Committed | Changed:
         conflicts = MAX_GUARDED_CONFLICTS if self._guarded else MAX_CONFLICTS
@@ -236,8 +238,7 @@ class BulkExecutor:
             ladder.unknown = False
         if self._guarded and session and (fresh := changed(self._guarded, chunk, session)):
             raise _ChangedError(fresh)
-        for group in chunk.all_groups:
-            send(self._client, chunk, group, session, again=ladder.tries > 1)
+        self._send(chunk, session, again=ladder.tries > 1)
         self._checkpoint.commit(slot, chunk, session)
 
 

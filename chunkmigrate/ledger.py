@@ -39,6 +39,7 @@ DIED = "died"
 FAILED = "failed"
 PAUSED = "paused"
 PENDING = "pending"
+ROLLED_BACK = "rolled back"
 RUNNING = "running"
 STOPPED = "stopped"
 
@@ -62,6 +63,11 @@ class Ledger:
         """Return what is known of each migration, by name. Reads only."""
         with _bounded():
             return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
+
+    def entry(self, migration: str) -> Mapping[str, Any]:
+        """Return what is known of a migration; empty where nothing is. Reads only."""
+        with _bounded():
+            return self.database[MIGRATIONS].find_one({"_id": migration}) or {}
 
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
@@ -104,13 +110,14 @@ class Ledger:
         budget: int,
         sessions: Sequence[Mapping[str, Any]] = (),
         about: Mapping[str, Any] | None = None,
+        entered: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> None:
         """Record that ``run`` began, in which ``sessions``, under the lease's ``generation``.
 
-        ``about`` is kept with the run. ``quiet``: the migration's own status stays. Raises `SupersededError`
-        where its entry is of a later generation. Doing it twice does no harm, but for an attempt that may
-        count twice.
+        ``about`` is kept with the run, ``entered`` in the migration's entry. ``quiet``: the migration's own
+        status stays. Raises `SupersededError` where its entry is of a later generation. Doing it twice does
+        no harm, but for an attempt that may count twice.
         """
         now = datetime.now(UTC)
         who = {name: getattr(holder, name) for name in ("host", "pod", "pid", "token", "group")}
@@ -119,7 +126,7 @@ class Ledger:
         kept |= about or {}
         with _bounded():
             if not quiet:
-                entry = began | {"description": migration.description, "run": run}
+                entry = began | {"description": migration.description, "run": run} | dict(entered or {})
                 began_anew = {"$set": entry, "$inc": {"attempts": 1}, "$unset": _OVER}
                 self._enter(migration, generation, began_anew)
             self._bury(migration, run, generation)
@@ -163,15 +170,24 @@ class Ledger:
             if not quiet:
                 self._enter(migration, generation, {"$set": {"status": PAUSED}})
 
-    def resumed(self, migration: Migration, run: ObjectId, *, generation: int, quiet: bool = False) -> None:
+    def resumed(
+        self,
+        migration: Migration,
+        run: ObjectId,
+        *,
+        generation: int,
+        entered: Mapping[str, Any] | None = None,
+        quiet: bool = False,
+    ) -> None:
         """Record that a paused run goes on, under the ``generation`` of the lease it has taken back.
 
-        The entry becomes its own again, whoever has written it in the meantime.
+        The entry becomes its own again, with what is ``entered``, whoever has written it in the meantime.
         """
         running = {"status": RUNNING, "ended": None}
         with _bounded():
             if not quiet:
-                self._enter(migration, generation, {"$set": running | {"run": run}})
+                entry = running | {"run": run} | dict(entered or {})
+                self._enter(migration, generation, {"$set": entry})
             self._bury(migration, run, generation)
             self._now(RUNS).update_one({"_id": run}, {"$set": running | {"generation": generation}})
 
@@ -214,17 +230,20 @@ class Ledger:
         facts: Mapping[str, Any],
         *,
         generation: int,
+        stands: str | None = None,
         quiet: bool = False,
     ) -> None:
-        """Record how a run ended. ``status`` is applied, stopped, cancelled or failed.
+        """Record how a run ended. ``status`` is applied, rolled back, stopped, cancelled or failed.
 
+        ``stands`` is how the migration stands then, where that is not the same.
         Raises `SupersededError` where the entry is of a later generation: then it stays as it is.
         """
         ended = {"status": status, "ended": datetime.now(UTC)}
         with _bounded():
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
-                self._enter(migration, generation, {"$set": ended | {"run": run}})
+                entry = ended | {"run": run, "status": stands or status}
+                self._enter(migration, generation, {"$set": entry})
             if status == APPLIED and not quiet:
                 # Those of a group that died while others were at work; one that lives will say its own end.
                 left = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}}

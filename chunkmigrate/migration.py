@@ -60,7 +60,8 @@ class Migration:
     """A file in the migrations folder. ``name`` is the file's, without ``.py``.
 
     ``memory`` is what the file itself says its pod needs, where it does. ``follows`` is the one before it in
-    its folder. ``upgrade`` is called instead of the file's own where it is given: by a test.
+    its folder. ``function`` is the one of the file that is called: ``downgrade`` to roll back; ``upgrade`` is
+    called instead where it is given.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Migration:
     aliases: tuple[str, ...] = ()
     memory: str = ""
     follows: str = ""
+    function: str = "upgrade"
     upgrade: Callable[[Database[Any]], Any] | None = None
 
     @classmethod
@@ -115,13 +117,14 @@ class Migration:
 
     def load(self) -> Callable[[Database[Any]], Any]:
         """Import the file and return its ``upgrade``; `InvalidModuleError` where it has none."""
-        upgrade = self.upgrade or getattr(self.module(), "upgrade", None)
+        name = self.function
+        upgrade = self.upgrade or getattr(self.module(), name, None)
         if not callable(upgrade):
-            raise _wrong(self, "has no function upgrade(db)")
+            raise _wrong(self, f"has no function {name}(db)")
         try:
             inspect.signature(upgrade).bind(None)
         except TypeError as error:
-            message = f"has upgrade{inspect.signature(upgrade)}, which cannot be called as upgrade(db)"
+            message = f"has {name}{inspect.signature(upgrade)}, which cannot be called as {name}(db)"
             raise _wrong(self, message) from error
         except ValueError:
             pass  # a builtin has no signature to look at
@@ -135,7 +138,7 @@ class Migration:
         except (ChunkmigrateError, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:
-            what = f"upgrade(db) of {self.name} raised {type(error).__name__}"
+            what = f"{self.function}(db) of {self.name} raised {type(error).__name__}"
             raise ChunkmigrateError(f"{what}: {error}", discreet=f"{what}.") from error
         if answer is None:
             return []
@@ -145,9 +148,8 @@ class Migration:
                 what = (
                     f"a {type(answer).__name__}" if step is answer else f"a list with a {type(step).__name__}"
                 )
-                raise _wrong(
-                    self, f"returned {what} from upgrade(db); return a Backfill, a list of them, or None"
-                )
+                where = f"returned {what} from {self.function}(db)"
+                raise _wrong(self, f"{where}; return a Backfill, a list of them, or None")
         return list(steps)
 
 

@@ -38,6 +38,7 @@ class Outcome:
 
     ``reason`` is "stop", "memory" or "cancel" where it ended early, or the sentence of its failure. ``stay``
     is how many documents are still in quarantine, of a run that was about those alone; else None.
+    ``direction`` is "down" for a rollback.
     """
 
     migration: str
@@ -51,6 +52,7 @@ class Outcome:
     position: str | None = None
     reason: str = ""
     stay: int | None = None
+    direction: str = "up"
 
     @property
     def made_progress(self) -> bool:

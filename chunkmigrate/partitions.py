@@ -106,11 +106,11 @@ def divide(
     ``record`` is what an undivided attempt has left, ``ends_`` where the ranges behind that end; ``advance``
     raises the generation of the migration's lease.
     """
-    advance(session)
+    generation = advance(session)
     collection = database[checkpoint.COLLECTION]
     divided = {"migration": place.migration, "step": place.step, "partition": {"$gt": 0}}
     collection.delete_many(divided, session=session)
-    parts = [*_parts(record, ends_)]
+    parts = [replace(part, divided=generation) for part in _parts(record, ends_)]
     collection.insert_many([*_documents(place, parts)], ordered=True, session=session)
     undivided = checkpoint.mark_id(place.key)
     mark = collection.find_one({"_id": undivided}, session=session)

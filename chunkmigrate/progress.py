@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from chunkmigrate.ledger import APPLIED
+from chunkmigrate.ledger import APPLIED, ROLLED_BACK
 from chunkmigrate.telemetry import sentence
 from chunkmigrate.units import format_bytes
 
@@ -80,7 +80,7 @@ class Display:
 
     def end(self, outcome: Outcome) -> None:
         """Show what happened: the last line."""
-        if outcome.status == APPLIED:
+        if outcome.status in (APPLIED, ROLLED_BACK):
             self._complete()
         self._stack.close()
         self._console.print(sentence(outcome), highlight=False, markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pymongo
 
-from chunkmigrate import quarantine, server, sizing
+from chunkmigrate import quarantine, server, sizing, undoing
 from chunkmigrate.asides import unfit
 from chunkmigrate.chunks import Chunk
 from chunkmigrate.errors import DocumentError, UndecodableError
@@ -20,7 +20,7 @@ from chunkmigrate.quarantine import Quarantine
 from chunkmigrate.ranged import Ranged, is_a_documents, refusal
 from chunkmigrate.records import Counts
 from chunkmigrate.retry import Retry, is_too_much
-from chunkmigrate.sending import FAILURES, RefusedError, send
+from chunkmigrate.sending import FAILURES, RefusedError, send_all
 from chunkmigrate.transforming import Transformer
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
     from chunkmigrate.backfill import Backfill
+    from chunkmigrate.context import Context
     from chunkmigrate.raw import Key
     from chunkmigrate.scan import Scan
-    from chunkmigrate.step import Context
+    from chunkmigrate.sending import Sender
 
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ class Readmission:
                 transformer.set_aside(chunk, key, error)
         if not chunk.aside:
             chunk.add(f"{kept.database}.{quarantine.COLLECTION}", "delete", kept.release(key), 0)
-        self._send(chunk, session)
+        self._sender(backfill)(chunk, session)
         return Counts(
             read=1,
             written=chunk.written,
@@ -150,7 +151,7 @@ class Readmission:
                 raise RefusedError(0, refusal(key, error)) from error
             raise
         chunk.add(f"{kept.database}.{quarantine.COLLECTION}", "delete", kept.release(key), 0)
-        self._send(chunk, session)
+        send_all(self._context.database.client, chunk, session)
         return Counts(read=1, written=done.modified, writes=done.modified)
 
     def _too_large(self, scan: Scan, key: Key) -> DocumentError | None:
@@ -173,9 +174,7 @@ class Readmission:
         self._context.lease.advance(session)
         chunk = Chunk(0, None, key)
         kept.take(chunk, 0, key, error)
-        self._send(chunk, session)
+        send_all(self._context.database.client, chunk, session)
 
-    def _send(self, chunk: Chunk, session: ClientSession | None) -> None:
-        client = self._context.database.client
-        for group in chunk.all_groups:
-            send(client, chunk, group, session)
+    def _sender(self, backfill: Backfill) -> Sender:
+        return undoing.sender(self._context, backfill) or partial(send_all, self._context.database.client)

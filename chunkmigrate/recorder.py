@@ -7,21 +7,25 @@ and that a run which was overtaken changes nothing, is ``ledger``'s business; wh
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import server
+from chunkmigrate import clearing, server
+from chunkmigrate.direction import UP
+from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import ServerError, SupersededError
-from chunkmigrate.ledger import APPLIED, PAUSED, Ledger
+from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chunkmigrate.consumers import Note
+    from chunkmigrate.direction import Direction
     from chunkmigrate.holder import Holder
     from chunkmigrate.lease import Lease
     from chunkmigrate.migration import Migration
@@ -48,18 +52,33 @@ class Recorder:
         ledger: Ledger,
         migration: Migration,
         lease: Lease,
+        direction: Direction = UP,
         *,
         quiet: bool,
         stopped: Callable[[], bool],
         note: Note,
     ) -> None:
         self._ledger, self._migration, self._lease = ledger, migration, lease
+        self._direction = direction
         self._quiet, self._retry, self._note = quiet, Retry(stopped=stopped), note
         self.run = ObjectId()
 
+    @property
+    def _entered(self) -> dict[str, Any]:
+        return {"direction": self._direction.word, "way": self._direction.way}
+
     def is_done(self) -> bool:
-        """Whether another run has applied the migration; never where the run is about something else."""
-        return not self._quiet and self._retry(lambda: self._ledger.is_applied(self._migration))
+        """Whether another run has done what this one is for; never where it is about something else.
+
+        Raises `HalfRolledBackError` where the migration must not be applied before that has come to its end.
+        """
+        entry = self._retry(lambda: self._ledger.entry(self._migration.name))
+        status: str = entry.get("status", PENDING)
+        if self._direction.is_down:
+            return status == PENDING
+        if entry.get("direction") == "down" and status != PENDING:
+            raise HalfRolledBackError(self._migration.name)
+        return not self._quiet and status == APPLIED
 
     def superseded(self) -> SupersededError | None:
         """Return what a failure really is where the lease is gone: its new holder has ended what was open."""
@@ -83,6 +102,8 @@ class Recorder:
         """
         self._lease.check(now=True)
         generation = self._lease.generation
+        if not self._direction.is_down:  # of a rollback that was complete something may be left
+            self._retry(lambda: clearing.of_rollback(self._ledger.database, self._migration.name, generation))
         self._retry(
             lambda: self._ledger.begin(
                 self._migration,
@@ -91,7 +112,8 @@ class Recorder:
                 generation=generation,
                 budget=budget,
                 sessions=sessions,
-                about=about,
+                about={"direction": self._direction.word} | dict(about or {}),
+                entered=self._entered,
                 quiet=self._quiet,
             )
         )
@@ -108,7 +130,7 @@ class Recorder:
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
-        self._noted(self._ledger.resumed)
+        self._noted(partial(self._ledger.resumed, entered=self._entered))
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """Put on record how the run stands: once, and where that fails, not at all."""
@@ -138,12 +160,25 @@ class Recorder:
             self._note("warning", "How the run ended could not be recorded: the database does not answer.")
 
     def _ended(self, status: str, facts: Mapping[str, Any], *, quiet: bool) -> None:
-        generation, shared = self._lease.generation, not self._lease.held
+        generation, direction, shared = self._lease.generation, self._direction, not self._lease.held
+        back = direction.is_down and status == APPLIED and not quiet
+        left_by = self.run if direction.way == "undo" else None
 
         def end() -> None:
+            database, name = self._ledger.database, self._migration.name
+            if back:
+                clearing.of_upgrade(database, name, generation, left_by=left_by)
             self._ledger.end(
-                self._migration, self.run, status, facts, generation=generation, quiet=quiet or shared
+                self._migration,
+                self.run,
+                direction.called(status),
+                facts,
+                generation=generation,
+                stands=direction.stands(status),
+                quiet=quiet or shared,
             )
+            if back:
+                clearing.of_rollback(database, name, generation)
             if not quiet:
                 self._settle(status)
 

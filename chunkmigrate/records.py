@@ -119,7 +119,10 @@ class Deaths:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What the slots of one step say together. ``progressed``: the last attempt committed something."""
+    """What the slots of one step say together. ``progressed``: the last attempt committed something.
+
+    ``divided`` is the generation of the migration's lease under which a partition was made.
+    """
 
     namespace: str
     done: bool = False
@@ -131,6 +134,7 @@ class Record:
     intent: Intent | None = None
     deaths: Deaths | None = None
     progressed: bool = False
+    divided: int = 0
 
 
 def undivided(migration: str) -> dict[str, Any]:
@@ -160,6 +164,7 @@ def read(slots: Sequence[RawBSONDocument]) -> Record:
         intent=_intent(latest["intent"]),
         deaths=_deaths(first["deaths"]),
         progressed=any(slot["last"] >= 0 for slot in current),
+        divided=first.get("divided", 0),
     )
 
 
@@ -181,6 +186,7 @@ def slot_document(slot: int, generation: int, record: Record) -> dict[str, Any]:
         "slot": slot,
         "generation": generation,
         "fence": generation,
+        "divided": record.divided,
         "done": record.done,
         "upto": stored(record.upto),
         "last": -1,

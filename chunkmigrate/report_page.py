@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from chunkmigrate import sizing
-from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, RUNNING, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import counted
 from chunkmigrate.plain import visible
 from chunkmigrate.plots import plots
@@ -32,6 +32,7 @@ _TONES = {
     DIED: "bad",
     FAILED: "bad",
     PAUSED: "warn",
+    ROLLED_BACK: "good",
     RUNNING: "calm",
     STOPPED: "warn",
 }

@@ -17,6 +17,8 @@ from pymongo.errors import PyMongoError
 
 from chunkmigrate import checkpoint, server, verification
 from chunkmigrate.consumers import silent
+from chunkmigrate.context import Context
+from chunkmigrate.direction import UP
 from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, ServerError
 from chunkmigrate.holder import this_process
 from chunkmigrate.lease import Lease
@@ -27,11 +29,10 @@ from chunkmigrate.preflight import STANDALONE, check_budget
 from chunkmigrate.raw import MalformedError
 from chunkmigrate.readmission import Readmission
 from chunkmigrate.recorder import Recorder
-from chunkmigrate.records import undivided
 from chunkmigrate.retry import is_passing
 from chunkmigrate.sessions import names, opened
-from chunkmigrate.sharing import Sharing
-from chunkmigrate.step import Context, Step
+from chunkmigrate.sharing import Sharing, end_sharing
+from chunkmigrate.step import Step
 from chunkmigrate.timekeeper import Timekeeper, circumstances
 from chunkmigrate.verdict import Verdict
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.consumers import Note
+    from chunkmigrate.direction import Direction
     from chunkmigrate.lease_reading import Former
     from chunkmigrate.memory import Sensor
     from chunkmigrate.migration import Migration
@@ -58,7 +60,8 @@ class Run:
     ``wait`` is how many seconds to wait for another run's lease, ``max_rate`` the documents a second it may
     write, ``most`` the largest sizes there is any use in. ``stopped`` says whether it was asked to stop,
     ``note`` is told whenever there is something an operator should know. ``only_quarantined``: nothing but
-    the documents in quarantine. ``about`` is kept in its record.
+    the documents in quarantine. ``about`` is kept in its record. ``direction``: whether ``migration`` is
+    to be applied or rolled back.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Run:
         note: Note = silent,
         only_quarantined: bool = False,
         about: Mapping[str, Any] | None = None,
+        direction: Direction = UP,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.migration, self._database, self._sensor = migration, database, sensor
@@ -82,16 +86,17 @@ class Run:
         self._stopped, self._sleep, self._only_quarantined = stopped, sleep, only_quarantined
         self._about = about or {}
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
-        self._note = self._times.note
+        self._note, self._direction = self._times.note, direction
         self._ledger, self._holder = Ledger(database), this_process()
-        fence = partial(checkpoint.fence, database, undivided(migration.name))
+        fence = partial(checkpoint.fence, database, checkpoint.of_lease(migration.name))
         self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=self._ledger.disarm)
         # Whether others may work on the same step: those of our group, or of one before us.
-        self._shared = bool(self._holder.group)
+        self._shared = bool(self._holder.group) and not direction.is_down
+        quiet, told = only_quarantined, self._note
         self._recorder = Recorder(
-            self._ledger, migration, self._lease, quiet=only_quarantined, stopped=stopped, note=self._note
+            self._ledger, migration, self._lease, direction, quiet=quiet, stopped=stopped, note=told
         )
-        self._verdict = Verdict(migration.name, sensor)
+        self._verdict = Verdict(migration.name, sensor, direction)
         self._former: Former | None = None
         # While this one was paused, or did its share, another run has applied the migration.
         self._overtaken = False
@@ -112,6 +117,8 @@ class Run:
         return_large_buffers()
         with self._lease, opened(self._database.client, self._writers) as sessions:
             self._former = self._acquire(self._wait)
+            if self._direction.is_down:
+                end_sharing(self._database, self.migration.name)
             if self._lease.asked == "cancel":
                 raise CancelledError(self.migration.name, self._lease.asked_by)
             if self._is_done():
@@ -170,7 +177,8 @@ class Run:
                     break
             if self._verdict.status != APPLIED or self._overtaken:
                 return
-        verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
+        if not self._direction.is_down:
+            verification.concluded(self.migration, self._database, self._recorder.run, self._stopped)
 
     def _attempts(self, context: Context, number: int, backfill: Backfill) -> Generator[Step]:
         """Yield the attempt to make at a step; where others share it, one for each partition that is free."""
@@ -231,9 +239,8 @@ class Run:
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
-        name = self.migration.name
         self._recorder.pause()
-        said = f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {name}`."
+        said = f"Paused by {self._lease.asked_by}; go on with `chunkmigrate resume {self.migration.name}`."
         self._note("paused", said, signal=OPERATOR)
         self._lease.release()
         trim()
@@ -261,13 +268,13 @@ class Run:
         return done
 
     def _acquire(self, wait: float) -> Former | None:
-        return self._lease.acquire(
-            wait=wait, stopped=self._stopped, said=lambda sentence: self._note("waiting", sentence)
-        )
+        said = partial(self._note, "waiting")
+        return self._lease.acquire(wait=wait, stopped=self._stopped, said=said)
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
         return Context(
-            migration=self.migration.name,
+            migration=self._direction.key(self.migration.name),
+            direction=self._direction,
             database=self._database,
             lease=self._lease,
             sensor=self._sensor,

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from chunkmigrate import server, tuned
-from chunkmigrate.errors import CancelledError, ChunkmigrateError, LeaseHeldError, StoppedError
+from chunkmigrate.disorder import HalfRolledBackError
+from chunkmigrate.errors import (
+    CancelledError,
+    ChunkmigrateError,
+    LeaseHeldError,
+    StoppedError,
+)
 from chunkmigrate.pod import Pulse
 from chunkmigrate.preflight import means_of
 from chunkmigrate.runner import Run
@@ -99,7 +105,7 @@ class Runs:
                 raise
             why = server.explained(error) if isinstance(error, PyMongoError) else error
             raise StoppedError(f"Stopped while waiting. {why}") from error
-        except CancelledError:
+        except (CancelledError, HalfRolledBackError):
             raise
         except ChunkmigrateError as error:
             consumer.end(run.failure(self._said(error)))

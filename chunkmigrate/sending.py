@@ -6,7 +6,7 @@ whoever sends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -43,6 +43,21 @@ class RefusedError(Exception):
         super().__init__(number)
 
 
+class Sender(Protocol):
+    """Sends the writes of a chunk, in the transaction of a session where there is one."""
+
+    def __call__(self, chunk: Chunk, session: ClientSession | None, *, again: bool = False) -> None:
+        """Send all of them; ``again`` as `send` has it."""
+
+
+def send_all(
+    client: MongoClient[Any], chunk: Chunk, session: ClientSession | None, *, again: bool = False
+) -> None:
+    """Send all writes of a chunk, and nothing else."""
+    for group in chunk.all_groups:
+        send(client, chunk, group, session, again=again)
+
+
 def send(
     client: MongoClient[Any],
     chunk: Chunk,
@@ -50,8 +65,8 @@ def send(
     session: ClientSession | None,
     *,
     again: bool = False,
-) -> None:
-    """Send one group of a chunk. Raises `RefusedError` for the document the server refuses.
+) -> Mapping[str, Any]:
+    """Send one group of a chunk; return the answer. Raises `RefusedError` for the document that is refused.
 
     ``again``: an earlier try may have got through in part, which only a server without transactions lets
     happen. What is inserted twice under one ``_id`` is then there already. What was done is not undone
@@ -74,6 +89,7 @@ def send(
         raise failure
     if session is None:
         group.forget()
+    return reply
 
 
 def _failure(refused: Mapping[str, Any], chunk: Chunk, group: Group, *, undone: bool) -> Exception:

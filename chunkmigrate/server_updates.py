@@ -28,7 +28,7 @@ def check(update: Any) -> None:
         raise TypeError(message)
 
 
-def check_alone(*, transform: Any, each_chunk: Any, into: Any, if_unchanged: bool) -> None:
+def check_alone(*, transform: Any, each_chunk: Any, into: Any, if_unchanged: bool, undo: bool) -> None:
     """Raise `TypeError` or `ValueError` for what has no meaning where no document is read."""
     if transform is not None or each_chunk is not None:
         message = "Backfill takes a function or server=, not both: the server calls no function"
@@ -42,6 +42,12 @@ def check_alone(*, transform: Any, each_chunk: Any, into: Any, if_unchanged: boo
         message = (
             "if_unchanged is for documents that are read before they are written. With server= MongoDB does "
             "both at once, and nobody can edit one in between: leave it out"
+        )
+        raise ValueError(message)
+    if undo:
+        message = (
+            "undo=True keeps what documents were, and with server= none is read: write a downgrade(db), or "
+            "use a function"
         )
         raise ValueError(message)
 

@@ -11,30 +11,43 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 
-from chunkmigrate import checkpoint, lease_record, partitions, server
-from chunkmigrate.holder import Liveness
+from chunkmigrate import checkpoint, lease_record, leases, partitions, server
+from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.lease import POLL_SECONDS, Lease
 from chunkmigrate.memory import trim
 from chunkmigrate.records import Place
 from chunkmigrate.retry import Retry
 from chunkmigrate.step import Step
-from chunkmigrate.watch import Watch
+from chunkmigrate.watch import Watch, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pymongo.client_session import ClientSession
+    from pymongo.database import Database
 
     from chunkmigrate.backfill import Backfill
+    from chunkmigrate.context import Context
     from chunkmigrate.holder import Holder
     from chunkmigrate.lease_reading import Former, LeaseRecord
     from chunkmigrate.ledger import Ledger
     from chunkmigrate.sizing import Sizes
-    from chunkmigrate.step import Context
+
+
+def end_sharing(database: Database[Any], migration: str) -> None:
+    """See that nobody works on a partition of a migration whose lease is held, and that nobody will.
+
+    Raises `LeaseHeldError` where somebody does.
+    """
+    me = this_process()
+    for record in leases.held(database, migration):
+        if record.partition and record.holder and liveness(record.holder, me) is not Liveness.DEAD:
+            raise refusal(record)
+    checkpoint.fence_partitions(database, migration)
 
 
 @dataclass(slots=True)

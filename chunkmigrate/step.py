@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pymongo
 
-from chunkmigrate import checkpoint, quarantine, server, sizing
+from chunkmigrate import checkpoint, quarantine, server, sizing, undoing
 from chunkmigrate.errors import ChunkTooMuchError, UsageError
 from chunkmigrate.executor import BulkExecutor
-from chunkmigrate.load import Probe
 from chunkmigrate.pipeline import Pipeline
 from chunkmigrate.quarantine import Quarantine, judge
 from chunkmigrate.ranged import Ranged
@@ -30,19 +29,16 @@ from chunkmigrate.turn import Turn
 from chunkmigrate.unclean import unclean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from pymongo.client_session import ClientSession
-    from pymongo.database import Database
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.checkpoint import Checkpoint
-    from chunkmigrate.consumers import Note
+    from chunkmigrate.context import Context
     from chunkmigrate.lease import Lease
     from chunkmigrate.lease_reading import Former
-    from chunkmigrate.memory import Sensor
     from chunkmigrate.pipeline import ChunkResult
-    from chunkmigrate.sizing import Most
     from chunkmigrate.throttle import Reason
 
 
@@ -52,32 +48,6 @@ COUNT_AFTER_SECONDS = 3.0
 
 # How many documents may have been at work when a run died: a chunk of each writer, and the one being built.
 AT_WORK = (MAX_WRITERS + 1) * sizing.MAX_CHUNK_DOCUMENTS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What the steps of a run have in common.
-
-    ``sessions`` are one for what the run does by itself and one for each writer, or as many None where the
-    server has no transactions. ``note`` is told what an operator should know. ``most`` are the largest sizes
-    there is any use in. ``probe`` reads the server's load, every few seconds however many steps there are.
-    """
-
-    migration: str
-    database: Database[Any]
-    lease: Lease
-    sensor: Sensor
-    run: Any
-    writers: int
-    sessions: Sequence[ClientSession | None]
-    stopped: Callable[[], bool]
-    note: Note
-    max_rate: float | None = None
-    most: Most | None = None
-    probe: Probe = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "probe", Probe(self.database, time.monotonic))
 
 
 class Step:
@@ -118,15 +88,16 @@ class Step:
     def __iter__(self) -> Iterator[ChunkResult]:
         """Yield each chunk as the server acknowledges it."""
         self._check_server()
-        sizes, died = None, self._former
+        context, sizes, died = self._context, None, self._former
         while True:
             claimed = self._claim(sizes, died=died is not None)
             if died and not claimed.done:
-                self._context.note("unclean_end", unclean(died, claimed))
+                context.note("unclean_end", unclean(died, claimed))
             if claimed.done:
                 self.was_done = True
                 return
             claimed.sizes = claimed.sizes or self._learned
+            self._retry(partial(undoing.settle, context, self.number, self._backfill))
             self._retry(self._backfill.scan.check)
             careful = AT_WORK if died or claimed.deaths else 0
             try:
@@ -146,7 +117,7 @@ class Step:
     def position(self) -> str | None:
         """The ``_id`` up to which everything is done, as text."""
         position = self._checkpoint.position if self._checkpoint else None
-        return None if position is None else position.shown()
+        return None if position is None else undoing.shown(self._context, position)
 
     @property
     def sizes(self) -> sizing.Sizes | None:
@@ -211,6 +182,7 @@ class Step:
             sessions=context.sessions[1:],
             guarded=backfill.scan if backfill.if_unchanged else None,
             retry=self._retry,
+            sender=undoing.sender(context, backfill),
         )
         with executor:
             pipeline = Pipeline(
@@ -226,7 +198,7 @@ class Step:
                 paused=self._paused,
                 waited=self._waited,
                 careful=careful,
-                most=context.most,
+                most=undoing.most(context, backfill),
             )
             yield from self._judged(pipeline)
         self.stopped_by = pipeline.stopped_by
@@ -287,6 +259,7 @@ class Step:
                 "document and writing it somebody could edit it. Use a replica set (one member is enough)."
             )
             raise UsageError(message)
+        undoing.check_server(self._context, self._backfill)
 
     def _is_stopped(self) -> bool:
         return self._context.stopped() or self.lease.lost or bool(self._context.lease.asked)

@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, PAUSED, RUNNING, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import ALREADY, OPERATOR
 from chunkmigrate.pacing import Signal
 from chunkmigrate.records import Counts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.outcome import Outcome, Progress
 
-STATUSES = (RUNNING, PAUSED, APPLIED, FAILED, STOPPED, CANCELLED)
+STATUSES = (RUNNING, PAUSED, APPLIED, ROLLED_BACK, FAILED, STOPPED, CANCELLED)
 SIGNALS = (*map(str, Signal), OPERATOR)
 
 # Upper bounds, in seconds. A commit takes 10 to 100 ms on a healthy server; above 2 s the throttle pauses,
@@ -92,6 +92,6 @@ class Tally:
             self.status, self.counts = outcome.status, outcome.counts
             self.budget, self.peak = outcome.budget, outcome.peak
             self.worth_telling = outcome.reason != ALREADY
-            if outcome.status == APPLIED and self.worth_telling:
+            if outcome.status in (APPLIED, ROLLED_BACK) and self.worth_telling:
                 self.succeeded_at = self._clock()
                 self.left = None if self.left is None else 0

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, ROLLED_BACK, STOPPED
 from chunkmigrate.outcome import ALREADY, counted
 from chunkmigrate.records import Counts
 from chunkmigrate.units import format_bytes, format_duration
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from chunkmigrate.outcome import Outcome, Progress
 
 LINE_SECONDS = 10.0
+
+ROLLBACK = "chunkmigrate rollback"
 
 # The names of what is known of an end beside its sentence.
 NUMBERS = (*counted(Counts()), "start", "peak", "budget", "seconds", "position")
@@ -82,15 +84,16 @@ def numbers(outcome: Outcome) -> dict[str, Any]:
 def event_of(outcome: Outcome) -> str:
     """Return the word for an end: "applied" is only what this run has applied itself."""
     if outcome.reason == ALREADY:
-        return "already_applied"
-    return "readmitted" if outcome.stay is not None and outcome.status == APPLIED else outcome.status
+        return f"already_{outcome.status.replace(' ', '_')}"
+    readmitted = outcome.stay is not None and outcome.status == APPLIED
+    return "readmitted" if readmitted else outcome.status.replace(" ", "_")
 
 
 def sentence(outcome: Outcome) -> str:
     """Return what happened, how much of it, inside which memory, how long it took, and where it stands."""
     counts = outcome.counts
     if outcome.reason == ALREADY:
-        return f"{outcome.migration} is applied already: another run was faster."
+        return f"{outcome.migration} is {outcome.status} already: another run was faster."
     if outcome.stay is not None:
         return _readmitted(outcome, outcome.stay)
     return (
@@ -132,7 +135,9 @@ def _stands(outcome: Outcome) -> str:
     if outcome.status == APPLIED:
         aside = "; `chunkmigrate quarantine list` shows what is not" if outcome.counts.quarantined else ""
         return f"it is complete{aside}."
-    again = "run again"
+    if outcome.status == ROLLED_BACK:
+        return "it is pending again."
+    again = "run again" if outcome.direction == "up" else f"run `{ROLLBACK} {outcome.migration}` again"
     if outcome.status == CANCELLED:
         again = f"`chunkmigrate resume {outcome.migration}` allows it to run again"
     if outcome.position is None:

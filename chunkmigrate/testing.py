@@ -23,9 +23,10 @@ from chunkmigrate import confined, contents, limits, server
 from chunkmigrate.contents import Contents
 from chunkmigrate.errors import UsageError
 from chunkmigrate.interruption import Interruption, chunks_of
-from chunkmigrate.ledger import APPLIED
+from chunkmigrate.ledger import APPLIED, ROLLED_BACK, Ledger
 from chunkmigrate.memory import Sensor
 from chunkmigrate.migration import Migration, discover, find
+from chunkmigrate.rollback import way_back
 from chunkmigrate.runner import Run
 from chunkmigrate.settings import WRITERS
 from chunkmigrate.telemetry import sentence
@@ -47,6 +48,7 @@ SHOWN = 3
 
 _NOT_IDEMPOTENT = "Let its filter leave out what is done, or compute from fields that it does not write."
 _KEPT = "Does it keep something from one document to the next? The process that goes on does not have it."
+_NOT_BACK = "Let downgrade(db) take back all that upgrade(db) does; or Backfill(..., undo=True), without one."
 
 
 def load(path: str | Path) -> ModuleType:
@@ -190,6 +192,29 @@ class Migrate:
         _compare(whole, resumed, ignoring, what, _KEPT)
         return replace(resumed, counts=stopped.counts + resumed.counts)
 
+    def back(
+        self,
+        migration: MigrationLike,
+        documents: ByCollection | None = None,
+        *,
+        ignoring: Collection[str] = (),
+    ) -> Migrated:
+        """Apply ``migration`` and roll it back, by its ``downgrade`` or its undo; return what that left.
+
+        Raises `AssertionError` where that is not what there was before, but for the fields in ``ignoring``,
+        and `NoWayBackError` where it has no way back.
+        """
+        __tracebackhide__ = True
+        chosen = self._chosen(migration)
+        self._put(documents)
+        before = Contents.of(self.database)
+        applied = self._applied(chosen)
+        direction, back = way_back(chosen, self.database, Ledger(self.database).entry(chosen.name))
+        left = self._migrated(self._run(back, direction=direction))
+        what = f"{chosen.name}, applied and rolled back, left other data than there were"
+        _compare(replace(applied, contents=before), left, ignoring, what, _NOT_BACK)
+        return left
+
     def _chosen(self, migration: MigrationLike) -> Migration:
         match migration:
             case str():
@@ -236,7 +261,7 @@ class Migrate:
 
     def _migrated(self, outcome: Outcome) -> Migrated:
         __tracebackhide__ = True
-        if outcome.status != APPLIED:
+        if outcome.status not in (APPLIED, ROLLED_BACK):
             raise AssertionError(sentence(outcome))
         return Migrated(counts=outcome.counts, contents=Contents.of(self.database))
 

@@ -145,11 +145,11 @@ def _past(settings: Settings, migration: Migration) -> list[PastRun]:
 
 
 def _is_telling(run: Mapping[str, Any], migration: Migration, *, lives: bool) -> bool:
-    """Whether a run was of this very file, is over, and had more to do than what lies in quarantine.
+    """Whether a run was of this very file, up, is over, and had more to do than what lies in quarantine.
 
     One that is down as running while nobody holds the lease is over: it was killed.
     """
-    same = run.get("checksum") == migration.checksum
+    same = run.get("checksum") == migration.checksum and run.get("direction") != "down"
     return same and not (run["status"] == RUNNING and lives) and not run.get("quiet")
 
 

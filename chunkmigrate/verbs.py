@@ -24,7 +24,7 @@ from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
-from chunkmigrate.records import Place, undivided
+from chunkmigrate.records import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -217,7 +217,7 @@ def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
 def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
     ours = Place(seen.migration, seen.step, seen.partition)
     if not seen.partition:
-        fence = partial(checkpoint.fence, db, undivided(seen.migration))
+        fence = partial(checkpoint.fence, db, checkpoint.of_lease(seen.migration))
         return control.unlock(db, seen.migration, seen.token, fence)
     return control.unlock(db, ours.document(), seen.token, partial(checkpoint.fence, db, ours.matching()))
 

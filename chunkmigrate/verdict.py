@@ -14,6 +14,7 @@ from chunkmigrate.outcome import Outcome
 from chunkmigrate.records import Counts
 
 if TYPE_CHECKING:
+    from chunkmigrate.direction import Direction
     from chunkmigrate.memory import Sensor
     from chunkmigrate.readmission import Readmission
     from chunkmigrate.step import Step
@@ -25,6 +26,7 @@ class Verdict:
 
     migration: str
     sensor: Sensor
+    direction: Direction
     status: str = APPLIED
     reason: str = ""
     done: Counts = field(default_factory=Counts)
@@ -50,7 +52,7 @@ class Verdict:
         budget = self.sensor.budget
         return Outcome(
             migration=self.migration,
-            status=self.status,
+            status=self.direction.called(self.status),
             counts=self.counts(),
             peak=self.sensor.peak(),
             start=self.sensor.rss_start,
@@ -60,4 +62,5 @@ class Verdict:
             position=self.step.position if self.step else self._position,
             reason=self.reason,
             stay=self.readmission.stay if self.readmission else None,
+            direction=self.direction.word,
         )

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 # In the order of the page; the fields of the last two stand in pages of their own.
 NAMES = [
-    *("status", "plan", "history", "quarantine-list", "lint", "verify", "import", "tune"),
+    *("status", "plan", "history", "quarantine-list", "undo-list", "lint", "verify", "import", "tune"),
     *("run", "dry-run", "job-diagnose", "job-watch", "profile", "report"),
 ]
 ELSEWHERE = {"profile": "[profiling](profiling.md)", "report": "[reports](report.md#json)"}

@@ -33,6 +33,7 @@ PROVED = {
     ("run", 5): "acceptance/test_control.py::test_second_run",
     ("run", 75): "acceptance/test_run.py::test_asked_to_stop",
     ("run --dry-run", 1): "acceptance/test_dry_run.py::test_would_stop",
+    ("rollback", 2): "acceptance/test_rollback.py::test_one_after_the_other",
     ("status --check", 3): "acceptance/test_new_and_status.py::test_status_lists_in_order",
     ("lint", 1): "unit/test_lint.py::test_found",
     ("verify", 1): "acceptance/test_verify.py::test_verify",

@@ -144,6 +144,28 @@ def test_of_a_profile(cli: CommandLine, db: Database[Any]) -> None:
     assert valid("report", json.dumps(json.loads(cli("report", "--json").stdout)))[0]["profile"]
 
 
+def test_of_a_rollback(cli: CommandLine, db: Database[Any]) -> None:
+    """What a rollback prints, and what is printed of what is kept for one, is as documented."""
+    cli.write(INCREMENT.replace(", add_one)", ", add_one, undo=True)"))
+    db.c.insert_many({"_id": n} for n in range(10))
+    assert cli("run").returncode == 0
+    kept = valid("undo-list", cli("undo", "list", "--json").stdout)[0]
+    db.c.update_one({"_id": 3}, {"$set": {"n": 7}})
+    out = cli("rollback", "add_one").stdout
+    told = valid("run", "".join(line for line in out.splitlines(keepends=True) if line.startswith("{")))
+    left = valid("undo-list", cli("undo", "list", "add_one", "--json").stdout)[0]
+    past = valid("history", cli("history", "--json").stdout)[-1]
+    report = valid("report", json.dumps(json.loads(cli("report", "--json").stdout)))[0]
+
+    assert (kept["documents"], left["document"]) == (10, "3")
+    assert (told[-1]["event"], past["status"], report["status"]) == (
+        "rolled_back",
+        "rolled back",
+        "rolled back",
+    )
+    assert valid("status", cli("status", "--json").stdout)[0]["status"] == "pending"
+
+
 def test_of_an_import(cli: CommandLine, db: Database[Any]) -> None:
     """What an import prints, and a dry run of it, is as documented; a dry run puts nothing on record."""
     cli.write(INCREMENT)

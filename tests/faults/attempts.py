@@ -51,9 +51,11 @@ class Attempt:
 
 
 @contextmanager
-def running(cli: CommandLine, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A run of the migration, in a process that is gone at the end of the block."""
-    process = cli.start("run", NAME, *arguments, **environment)
+def running(
+    cli: CommandLine, *arguments: str, verb: str = "run", **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A run of the migration, or a rollback, in a process that is gone at the end of the block."""
+    process = cli.start(verb, NAME, *arguments, **environment)
     try:
         yield process
     finally:
@@ -96,9 +98,9 @@ def begun(process: subprocess.Popen[str]) -> bool:
     return any('"started"' in line for line in process.stdout)
 
 
-def killed(cli: CommandLine, chance: random.Random, *arguments: str) -> bool:
+def killed(cli: CommandLine, chance: random.Random, *arguments: str, verb: str = "run") -> bool:
     """Start a run and SIGKILL it at a random moment; whether that came before its end."""
-    with running(cli, "--writers", str(chance.randint(1, 4)), *arguments) as process:
+    with running(cli, "--writers", str(chance.randint(1, 4)), *arguments, verb=verb) as process:
         moment = chance.uniform(0, KILL_WITHIN)
         if chance.random() < 0.25:
             moment = chance.uniform(0, START_WITHIN)

@@ -165,6 +165,18 @@ def test_paused_after_a_death(opened: Database[Any]) -> None:
     assert "unclean_end" in run.said
 
 
+def test_resumed_direction(opened: Database[Any]) -> None:
+    """A paused run that goes on after its migration was rolled back is on record as one that applies it."""
+    ledger, up = Ledger(opened), {"direction": "up", "way": ""}
+    run = begin(ledger, 1, entered=up)
+    ledger.paused(WORK, run, generation=1)
+    begin(ledger, 2, entered={"direction": "down", "way": "undo"})
+
+    ledger.resumed(WORK, run, generation=3, entered=up)
+
+    assert (entry(opened)["direction"], entry(opened)["run"]) == ("up", run)
+
+
 def test_paused_twice(opened: Database[Any]) -> None:
     """Of two paused runs that may go on, one does the work: the other finds it done, and leaves."""
     opened.c.insert_one({"_id": 1})

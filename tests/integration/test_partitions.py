@@ -11,8 +11,8 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate import Backfill, UpdateOne, checkpoint, partitions, records, scan
-from chunkmigrate.errors import SupersededError
+from chunkmigrate import Backfill, UpdateOne, checkpoint, lease_record, partitions, records, scan
+from chunkmigrate.errors import LeaseHeldError, SupersededError
 from chunkmigrate.frontier import Range, Reach
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, RUNS
 from chunkmigrate.memory import Sensor
@@ -22,6 +22,7 @@ from chunkmigrate.raw import key_of
 from chunkmigrate.records import Counts, Intent, Place, Record
 from chunkmigrate.runner import Run
 from tests.integration.test_scan import MIXED_IDS
+from tests.integration.undone import stored, undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,6 +173,44 @@ def test_alone_afterwards(
     assert 0 < first.outcome.counts.read < 6_000
     assert first.outcome.counts.read + second.outcome.counts.read == 6_000
     assert once(db, 6_000)
+
+
+def keeping(db: Database[Any]) -> Backfill:
+    change = {"$inc": {"n": 1}, "$unset": {"a": ""}}
+    return Backfill(scan(db.c), lambda one: UpdateOne({"_id": one["_id"]}, change), undo=True)
+
+
+def test_rolled_back(db: Database[Any], tmp_path: Path, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a group has done is undone byte for byte, and can be done again from the beginning."""
+    assert group
+    db.c.insert_many({"_id": n, "a": n, "z": 1} for n in range(3_000))
+    before = stored(db)
+    list(run_of(db, tmp_path, keeping))
+    monkeypatch.delenv("CHUNKMIGRATE_GROUP")
+
+    assert stored(db) != before
+    assert undone(db).counts.written == 3_000
+    assert stored(db) == before
+    assert not db[checkpoint.COLLECTION].count_documents({"migration": "m"})
+
+    list(run_of(db, tmp_path, keeping))
+
+    assert once(db, 3_000)
+
+
+def test_rollback_waits(db: Database[Any], tmp_path: Path, group: str) -> None:
+    """Nobody rolls back what somebody is at work on, with one partition left."""
+    assert group
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    asked = iter([False] * 500)
+    list(run_of(db, tmp_path, keeping, stopped=lambda: next(asked, True)))
+    lease_record.collection_of(db).update_one(
+        {"_id.partition": {"$gt": 0}},
+        [{"$set": {"released": False, "until": {"$add": ["$$NOW", 60_000]}, "holder.boot": "elsewhere"}}],
+    )
+
+    with pytest.raises(LeaseHeldError):
+        undone(db)
 
 
 def test_islands(db: Database[Any], tmp_path: Path, group: str) -> None:

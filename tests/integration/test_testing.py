@@ -9,7 +9,7 @@ import pytest
 
 from chunkmigrate import Backfill, InsertOne, UpdateOne, scan
 from chunkmigrate.confined import _disarm
-from chunkmigrate.errors import TransformError, UsageError, VerificationError
+from chunkmigrate.errors import NoWayBackError, TransformError, UsageError, VerificationError
 from chunkmigrate.ledger import RUNNING, RUNS
 from chunkmigrate.records import Counts
 from chunkmigrate.sessions import names
@@ -34,6 +34,7 @@ def double(document):
 '''
 GIVEN = {"c": [{"_id": 1, "n": 1}, {"_id": 2, "n": 2, "m": 4}]}
 DOUBLED = [{"_id": 1, "n": 1, "m": 2}, {"_id": 2, "n": 2, "m": 4}]
+FIVE_NUMBERED = {"c": [{"_id": number, "n": 1} for number in range(5)]}
 FIVE = {"c": [{"_id": number} for number in range(5)]}
 
 
@@ -246,3 +247,21 @@ def test_verified(migrate: Migrate, path: Path) -> None:
     path.write_text(DOUBLE + wrong)
     with pytest.raises(VerificationError, match="2 are wrong"):
         migrate("double", GIVEN)
+
+
+def test_back(migrate: Migrate) -> None:
+    """A migration is applied and rolled back, by its downgrade or its undo, and what is left is compared."""
+
+    def kept(db: Database[Any]) -> Backfill:
+        return Backfill(scan(db.c), lambda c: InsertOne({"of": c["_id"]}), into=db.lines, undo=True)
+
+    assert migrate.back(kept, GIVEN).found("c") == GIVEN["c"]
+
+    path = migrate.folder / "2_back.py"
+    downgrade = 'def downgrade(db):\n    db.c.update_many({}, {"$unset": {"m": ""}})\n'
+    path.write_text(f"{DOUBLE}\n\n{downgrade}")
+    assert migrate.back(path, FIVE_NUMBERED).found("c") == FIVE_NUMBERED["c"]
+    with pytest.raises(AssertionError, match="2_back, applied and rolled back, left other data"):
+        migrate.back(path, GIVEN)
+    with pytest.raises(NoWayBackError, match="cannot be rolled back"):
+        migrate.back(increment, GIVEN)

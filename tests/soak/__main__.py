@@ -1,8 +1,8 @@
 """The soak: seeded random faults for a given time, and what was survived.
 
-``python -m tests.soak --minutes 20 --seed 1`` kills 200 runs and 100 workers, starts 100 pairs together, and
-then plays random rounds until the time is over. The first thing that is not as promised ends it with exit
-code 1, and with the command that repeats it.
+``python -m tests.soak --minutes 20 --seed 1`` kills 200 runs and 100 workers, takes 12 migrations there and
+back, starts 100 pairs together, and then plays random rounds until the time is over. The first thing that is
+not as promised ends it with exit code 1, and with the command that repeats it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.faults.kinds import KINDS
-from tests.soak.rounds import group_kills, kills, races, random_round
+from tests.faults.undoing import UNDONE
+from tests.soak.rounds import group_kills, kills, races, random_round, undos
 from tests.soak.stage import Stage, stage
 from tests.soak.tally import Tally
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 KILLS = 200
 RACES = 100
+UNDOS = 12
 
 
 def main() -> int:
@@ -65,11 +67,14 @@ def _parts(
     seed = options.seed
     for number, kind in enumerate(KINDS):
         share = options.kills // len(KINDS) + (number < options.kills % len(KINDS))
-        repeat = f"--seed {seed} --kills {options.kills} --races 0 --minutes 0"
+        repeat = f"--seed {seed} --kills {options.kills} --undos 0 --races 0 --minutes 0"
         if share:
             yield repeat, partial(kills, seed, kind, share, servers, tally)
             yield repeat, partial(group_kills, seed, kind, max(1, share // 2), servers, tally)
-    repeat = f"--seed {seed} --kills 0 --races {options.races} --minutes 0"
+    repeat = f"--seed {seed} --kills 0 --undos {options.undos} --races 0 --minutes 0"
+    for kind in UNDONE if options.undos else ():
+        yield repeat, partial(undos, seed, kind, -(-options.undos // len(UNDONE)), servers, tally)
+    repeat = f"--seed {seed} --kills 0 --undos 0 --races {options.races} --minutes 0"
     if options.races:
         yield repeat, partial(races, seed, options.races, servers, tally)
     rounds = seed * 1_000_000
@@ -83,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20, help="how long, all in all [20]")
     parser.add_argument("--seed", type=int, default=1, help="what to begin with [1]")
     parser.add_argument("--kills", type=int, default=KILLS, help=f"runs to kill first [{KILLS}]")
+    parser.add_argument("--undos", type=int, default=UNDOS, help=f"rollbacks through undo then [{UNDOS}]")
     parser.add_argument("--races", type=int, default=RACES, help=f"pairs to start together then [{RACES}]")
     parser.add_argument("--round", type=int, help="play only this round")
     return parser.parse_args()

@@ -15,6 +15,7 @@ from tests.faults.kinds import KINDS, LEAKY, NAME, QUARANTINED, Kind
 from tests.faults.oracle import Data, difference, insert
 from tests.faults.races import race
 from tests.faults.scenes import Scene
+from tests.faults.undoing import there_and_back
 from tests.soak.blows import BLOWS, Blow, MissedError, Play, judge
 from tests.soak.stage import ALONE, THREE, Stage
 
@@ -98,6 +99,21 @@ def group_kills(seed: int, kind: Kind, number: int, stage: Stage, tally: Tally) 
         client.drop_database(database)
     tally.update(kill=number, attempts=number + finished, documents=finished * KILL_DOCUMENTS)
     return f"{number} kills of workers of {kind.name}: exact, {finished} times {KILL_DOCUMENTS:,} documents"
+
+
+def undos(seed: int, kind: Kind, number: int, stage: Stage, tally: Tally) -> str:
+    """Take a migration there and back that often, killed on both ways; return the line about it."""
+    database, played = f"soak_undo_{kind.name}", 0
+    with stage.alone.client() as client:
+        cli, chance = stage.cli(ALONE, database), random.Random(f"{seed} undo {kind.name}")
+        for _ in range(number):
+            kills_ = chance.randint(1, 6)
+            played += there_and_back(
+                cli, client[database], kind, chance, kills=kills_, documents=KILL_DOCUMENTS
+            )
+        client.drop_database(database)
+    tally.update(undo=number, attempts=played, documents=number * KILL_DOCUMENTS)
+    return f"{number} times {kind.name} there and back: byte for byte, {played} runs"
 
 
 def races(seed: int, number: int, stage: Stage, tally: Tally) -> str:

@@ -16,6 +16,7 @@ ROWS = {
     "freeze": "runs frozen for seconds",
     "takeover": "runs frozen past their lease and taken over",
     "second": "second runs turned away",
+    "undo": "migrations undone, killed on both ways",
     "race": "pairs of runs started together",
     "memory": "runs that stopped for lack of memory",
     "server": "servers killed and restarted",

@@ -20,7 +20,7 @@ from chunkmigrate.errors import (
     SupersededError,
     TransformError,
 )
-from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, ROLLED_BACK, STOPPED
 from chunkmigrate.notify import MAX_TEXT, Notifier
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.sizing import MIB
@@ -96,6 +96,8 @@ def test_applied() -> None:
         (outcome(STOPPED, "memory"), "stopped"),
         (outcome(CANCELLED, "cancel"), "cancelled"),
         (outcome(APPLIED, ALREADY), "already_applied"),
+        (outcome(ROLLED_BACK), "rolled_back"),
+        (outcome(ROLLED_BACK, ALREADY), "already_rolled_back"),
     ],
 )
 def test_ends(ended: Any, event: str) -> None:
@@ -198,6 +200,7 @@ def test_manual() -> None:
     told.notifier.ended(outcome(APPLIED), 0)
     fields = set(re.findall(r"`(\w+)`", manual.partition("| field |")[2].partition("\n\n")[0]))
     events = ("applied", "already_applied", "failed", "stopped", "cancelled", "lease_held", "superseded")
+    events += ("rolled_back", "already_rolled_back")
 
     assert {*told.sent[0], *WHO} <= fields
     assert set(events) <= fields

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, ROLLED_BACK, STOPPED
 from chunkmigrate.memory import Reading
 from chunkmigrate.outcome import Outcome, Progress
 from chunkmigrate.pipeline import ChunkResult
@@ -28,6 +28,7 @@ def outcome(status: str, reason: str = "", **fields: Any) -> Outcome:
 ALL = "12,000 documents read, 11,000 written, 1,000 skipped; peak memory 80 MiB of 128 MiB; 4.2 s; "
 RESUME = "`chunkmigrate resume cents` allows it to run again"
 AGAIN = "it stands behind _id 512; run again to continue from there."
+BACK_AGAIN = "it stands behind _id 512; run `chunkmigrate rollback cents` again to continue from there."
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,11 @@ AGAIN = "it stands behind _id 512; run again to continue from there."
         (
             outcome(CANCELLED, "cancel", position=None),
             f"cents was cancelled: {ALL}nothing is committed yet; {RESUME} to start.",
+        ),
+        (outcome(ROLLED_BACK, direction="down"), f"cents rolled back: {ALL}it is pending again."),
+        (
+            outcome(STOPPED, "stop", direction="down"),
+            f"cents stopped as asked: {ALL}{BACK_AGAIN}",
         ),
         (outcome(FAILED, "double raised KeyError: 'price'."), f"cents failed: {ALL}{AGAIN}"),
     ],
