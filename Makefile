@@ -7,7 +7,7 @@ SEED ?= 1
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \
   --custom-compile-command 'make lock'
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check docs bench soak lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1|/' | column -t -s '|'
@@ -23,6 +23,10 @@ check: $(READY)  ## lint, format, types and the Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/hadolint Dockerfile
+
+docs: $(READY)  ## docs/commands.md and docs/json.md, from what they describe
+	$(BIN)/python -m tests.surface > docs/commands.md
+	$(BIN)/python -m tests.schemas > docs/json.md
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks

@@ -17,12 +17,13 @@ import typer
 
 from chunkmigrate import control, lease_record, marking, quarantine
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, NotMarkableError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
-from chunkmigrate.options import DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.plain import in_line
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def mark(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that a migration is applied, or pending, without running anything."""
+    """Say that a migration is applied, or pending, without running anything.
+
+    Example: chunkmigrate mark order_prices --applied --reason "done by hand"
+    """
     if applied == pending:
         message = "Say which: mark NAME --applied, or mark NAME --pending."
         raise InvalidSettingError(message)
@@ -85,7 +89,10 @@ def mark(
 
 def baseline(
     name: Annotated[
-        str | None, typer.Argument(help="The last one that is applied; else all are.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The last one that is applied; else all are.", show_default=False, autocompletion=names
+        ),
     ] = None,
     *,
     reason: Reason = "",
@@ -94,7 +101,10 @@ def baseline(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that all migrations up to one are applied, without running any: for data that has their changes."""
+    """Say that all migrations up to one are applied, without running any: for data that has their changes.
+
+    Example: chunkmigrate baseline order_prices --yes
+    """
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
         migrations, entries = discover(settings.folder), Ledger(db).entries()
         chosen = migrations[: migrations.index(find(migrations, name)) + 1] if name else migrations
@@ -125,20 +135,29 @@ def import_(
     uri: Uri = None,
     database: DatabaseName = None,
     directory: Dir = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Take over what another migration tool has applied. Nothing of its own is changed."""
+    """Take over what another migration tool has applied. Nothing of its own is changed.
+
+    Example: chunkmigrate import --from migrate-mongo --dry-run
+    """
     from chunkmigrate import foreign, importing  # late: a pod imports nobody's history
 
     theirs = foreign.TOOLS[tool.value]
     where = collection or theirs.collection
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
         findings = importing.found(db, theirs, where, discover(settings.folder))
-        for line in _told(findings, f"{theirs.name} has {_counted(findings.records, 'record')} in {where}"):
+        heading = f"{theirs.name} has {_counted(findings.records, 'record')} in {where}"
+        for line in [] if as_json else _told(findings, heading):
             typer.echo(line)
         if findings.marks and not dry_run:
             marking.put(db, findings.marks, Author(by=control.operator(), why=reason))
         done = "would be imported" if dry_run else "imported"
-        typer.echo(f"{_counted(len(findings.marks))} {done}; nothing in {where} was changed.")
+        typer.echo(
+            _json(findings, tool=theirs.name, collection=where, imported=not dry_run)
+            if as_json
+            else f"{_counted(len(findings.marks))} {done}; nothing in {where} was changed."
+        )
 
 
 def _meant(settings: Settings, db: Database[Any], name: str) -> tuple[str, Migration | None]:
@@ -241,6 +260,14 @@ def _told(findings: Findings, heading: str) -> Iterator[str]:
             f"Not in that history, and pending: {_listed(findings.pending)}. Where their changes are in the "
             "data all the same, `chunkmigrate mark NAME --applied` says so."
         )
+
+
+def _json(findings: Findings, **facts: Any) -> str:
+    import json
+
+    from chunkmigrate.overview_lines import spelled
+
+    return json.dumps(facts | findings.document(), default=spelled)
 
 
 def _listed(names: Sequence[str]) -> str:

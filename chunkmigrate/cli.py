@@ -20,6 +20,8 @@ import typer
 
 from chunkmigrate import (
     addresses,
+    commands,
+    completion,
     jobs,
     lint,
     options,
@@ -64,26 +66,13 @@ if TYPE_CHECKING:
 DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
 
 
-def _typer(name: str, help_: str) -> typer.Typer:
-    return typer.Typer(
-        name=name,
-        help=help_,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
+app = commands.group("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
+quarantine = commands.group("quarantine", "List the documents that were set aside, or migrate them again.")
 
 
-app = _typer("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
-quarantine = _typer("quarantine", "List the documents that were set aside, or migrate them again.")
-
-
-@app.command()
+@partial(commands.add, app)
 def run(
-    name: Annotated[
-        str | None, typer.Argument(help="The last one to apply, or a part of its name; else all pending.")
-    ] = None,
+    name: options.Target = None,
     *,
     every: options.Every = False,
     only: options.Only = False,
@@ -103,7 +92,10 @@ def run(
     metrics_file: options.MetricsFile = None,
     notify: options.Notify = None,
 ) -> None:
-    """Apply what is pending, in order, or go on where it stopped. A pod runs one with --only."""
+    """Apply what is pending, in order, or go on where it stopped. A pod runs one with --only.
+
+    Example: chunkmigrate run order_prices --memory 512Mi
+    """
     settings = _settings(
         uri=uri,
         database=database,
@@ -145,19 +137,22 @@ def run(
             _run_each(wanted, runs, notifier)
 
 
-@app.command()
+@partial(commands.add, app)
 def new(
     name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
     *,
     directory: options.Dir = None,
 ) -> None:
-    """Write a new migration that runs as it stands, and a test of it that passes."""
+    """Write a new migration that runs as it stands, and a test of it that passes.
+
+    Example: chunkmigrate new order_prices_in_cents
+    """
     migration, test = scaffolding.write(_settings(dir=directory).folder, name, datetime.now(UTC))
     typer.echo(f"Its test is {test}; run it with pytest.", err=True)
     typer.echo(migration)
 
 
-@app.command()
+@partial(commands.add, app)
 def status(
     *,
     uri: options.Uri = None,
@@ -166,7 +161,10 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="Exit 3 while a migration is pending.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show which migrations are applied, and where an unfinished one stands. Writes nothing."""
+    """Show which migrations are applied, and where an unfinished one stands. Writes nothing.
+
+    Example: chunkmigrate status --check
+    """
     settings = _settings(uri=uri, database=database, dir=directory)
     if overview.show(settings, as_json=as_json) and check:
         raise typer.Exit(PENDING)
@@ -183,18 +181,19 @@ for verb in (
     reporting.report,
     overview.plan,
     overview.history,
+    completion.completion,
 ):
-    app.command()(verb)
+    commands.add(app, verb)
 for verb in (verify, mark, baseline):
-    app.command()(verb)
-app.command("import")(import_)
+    commands.add(app, verb)
+commands.add(app, import_, "import")
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 app.add_typer(undo)
-quarantine.command("list")(verbs.listed)
+commands.add(quarantine, verbs.listed, "list")
 
 
-@quarantine.command()
+@partial(commands.add, quarantine)
 def retry(
     name: options.Name,
     *,
@@ -205,7 +204,10 @@ def retry(
     wait: options.Wait = "0",
     show_values: options.ShowValues = False,
 ) -> None:
-    """Migrate the documents in quarantine again."""
+    """Migrate the documents in quarantine again.
+
+    Example: chunkmigrate quarantine retry order_prices
+    """
     settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
     notifier = Notifier()
@@ -217,9 +219,12 @@ def retry(
             _finish(runs.run(migration, only_quarantined=True), notifier)
 
 
-@app.command()
+@partial(commands.add, app)
 def demo() -> None:
-    """Show the loop people write first and the same change through chunkmigrate, side by side."""
+    """Show the loop people write first and the same change through chunkmigrate, side by side.
+
+    Example: chunkmigrate demo
+    """
     import chunkmigrate.demo as demo_
 
     demo_.show()
@@ -227,6 +232,7 @@ def demo() -> None:
 
 def main() -> None:
     """Run the command line."""
+    completion.prepare(os.environ)
     try:
         sys.exit(app(standalone_mode=False))
     except typer.Abort:
@@ -320,4 +326,4 @@ def _say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-app.command()(rollback_command(_ending, _finish, again=AGAIN))
+commands.add(app, rollback_command(_ending, _finish, again=AGAIN))

@@ -7,7 +7,7 @@ and the entries here, before anything is written; then all of it is marked at on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -49,6 +49,11 @@ class Findings:
     withdrawn: Sequence[str]
     fileless: Sequence[str]
     pending: Sequence[str]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values and times: see docs/json.md."""
+        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return facts | {"marks": [{"migration": one.migration, "at": one.at} for one in self.marks]}
 
 
 def found(database: Database[Any], tool: Tool, collection: str, migrations: Sequence[Migration]) -> Findings:

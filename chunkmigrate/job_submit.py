@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import jobs_live
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, UnknownMigrationError
 from chunkmigrate.job_options import chosen_job, with_job_flags, workload
 from chunkmigrate.options import Context, Dir  # noqa: TC001 (typer reads them)
@@ -36,6 +37,7 @@ def submit(
         str | None,
         typer.Argument(
             metavar="[NAME|FILE]",
+            autocompletion=names,
             help="A migration's file name, or any unambiguous part of it: its Job is rendered, as by "
             "`job render`, and created. What ends in .yaml, .yml or .json is the file of a manifest "
             "that is there, and - is one on standard input.",
@@ -59,7 +61,10 @@ def submit(
     context: Context = None,
     flags: dict[str, Any],
 ) -> None:
-    """Create a migration's Job, and the ConfigMap it mounts. One that is there is not replaced."""
+    """Create a migration's Job, and the ConfigMap it mounts. One that is there is not replaced.
+
+    Example: chunkmigrate job submit order_prices --image shop:1.4 --watch
+    """
     from chunkmigrate.kubernetes import choosing, submitting
 
     if (logs or as_json) and not follow:

@@ -6,29 +6,26 @@ for: a pod has no use for it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from chunkmigrate import job_submit, jobs_live
+from chunkmigrate import commands, job_submit, jobs_live
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.job_options import chosen, with_job_flags, workload
 from chunkmigrate.options import Dir  # noqa: TC001 (typer reads it)
 
-job = typer.Typer(
-    name="job",
-    help="Run migrations as Kubernetes Jobs.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+job = commands.group("job", "Run migrations as Kubernetes Jobs.")
 
 
-@job.command()
+@partial(commands.add, job)
 @with_job_flags
 def render(
     name: Annotated[
-        str | None, typer.Argument(help="A migration's file name, or any unambiguous part of it.")
+        str | None,
+        typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names),
     ] = None,
     *,
     directory: Dir = None,
@@ -42,7 +39,10 @@ def render(
     ] = None,
     flags: dict[str, Any],
 ) -> None:
-    """Print a migration's Job, to be applied with kubectl, Helm, Argo CD or Airflow. Asks no cluster."""
+    """Print a migration's Job, to be applied with kubectl, Helm, Argo CD or Airflow. Asks no cluster.
+
+    Example: chunkmigrate job render order_prices --image shop:1.4 --memory 512Mi
+    """
     from chunkmigrate.kubernetes import rbac as rbac_
     from chunkmigrate.kubernetes import renderings, text
 
@@ -59,4 +59,4 @@ def render(
 
 
 for verb in (job_submit.submit, jobs_live.watch, jobs_live.cancel, jobs_live.diagnose):
-    job.command()(verb)
+    commands.add(job, verb)

@@ -56,7 +56,10 @@ def watch(
     database: DatabaseName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a Job to its end, and end as it ends. Ctrl-C stops watching, not the Job."""
+    """Follow a Job to its end, and end as it ends. Ctrl-C stops watching, not the Job.
+
+    Example: chunkmigrate job watch order_prices --logs
+    """
     from chunkmigrate.kubernetes import choosing
 
     settings = settings_of(uri=uri, database=database)
@@ -105,7 +108,10 @@ def cancel(
     uri: Uri = None,
     database: DatabaseName = None,
 ) -> None:
-    """Stop a Job at a checkpoint, and delete it with its pods."""
+    """Stop a Job at a checkpoint, and delete it with its pods.
+
+    Example: chunkmigrate job cancel order_prices
+    """
     from chunkmigrate.job_cancel import JobCancel
     from chunkmigrate.kubernetes import choosing
     from chunkmigrate.kubernetes.fields import text
@@ -129,7 +135,10 @@ def diagnose(
     database: DatabaseName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how a Job and each of its pods ended, with the evidence and what to do."""
+    """Say how a Job and each of its pods ended, with the evidence and what to do.
+
+    Example: chunkmigrate job diagnose order_prices --namespace shop
+    """
     from chunkmigrate.kubernetes import choosing, diagnosis, story
 
     settings = settings_of(uri=uri, database=database)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chunkmigrate import completion
 from chunkmigrate import settings as settings_
 from chunkmigrate.errors import ChunkmigrateError, InvalidSettingError
 from chunkmigrate.migration import Migration, find
@@ -33,7 +34,11 @@ FOUND = 1
 def lint(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Migrations, files or folders; else all migrations.", metavar="[NAME|PATH]..."),
+        typer.Argument(
+            help="Migrations, files or folders; else all migrations.",
+            metavar="[NAME|PATH]...",
+            autocompletion=completion.names,
+        ),
     ] = None,
     *,
     select: Annotated[
@@ -49,7 +54,10 @@ def lint(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with migrations without running them."""
+    """Say what is wrong with migrations without running them.
+
+    Example: chunkmigrate lint --since origin/main --ignore CM4
+    """
     from chunkmigrate.linting import checking
     from chunkmigrate.linting.findings import BY_SERVER, chosen
 

@@ -6,10 +6,19 @@ from typing import Annotated
 
 import typer
 
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.units import parse_duration
 
-Name = Annotated[str, typer.Argument(help="A migration's file name, or any unambiguous part of it.")]
+Name = Annotated[
+    str, typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names)
+]
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        help="The last one to apply, or a part of its name; else all pending.", autocompletion=names
+    ),
+]
 Uri = Annotated[str | None, typer.Option(help="The server; else MONGODB_URI.", show_default=False)]
 DatabaseName = Annotated[
     str | None, typer.Option("--database", help="The database, where the URI names none.", show_default=False)

@@ -15,11 +15,12 @@ import typer
 from chunkmigrate import folder, overview_lines, sequence, standing
 from chunkmigrate import settings as settings_
 from chunkmigrate.compared import compare
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidModuleError
 from chunkmigrate.ledger import Ledger
 from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
-from chunkmigrate.options import AsJson, DatabaseName, Dir, ShowValues, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import AsJson, DatabaseName, Dir, ShowValues, Target, Uri  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
     from chunkmigrate.settings import Settings
@@ -40,16 +41,17 @@ def show(settings: Settings, *, as_json: bool) -> bool:
 
 
 def plan(
-    target: Annotated[
-        str | None, typer.Argument(help="The last one to apply, or a part of its name; else all pending.")
-    ] = None,
+    target: Target = None,
     *,
     uri: Uri = None,
     database: DatabaseName = None,
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing."""
+    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing.
+
+    Example: chunkmigrate plan order_prices
+    """
     from chunkmigrate import planning  # late, as what follows: no run plans
     from chunkmigrate.readonly import ReadOnly
 
@@ -75,7 +77,10 @@ def plan(
 
 def history(
     name: Annotated[
-        str | None, typer.Argument(help="A migration, or a part of its name; else the runs of all.")
+        str | None,
+        typer.Argument(
+            help="A migration, or a part of its name; else the runs of all.", autocompletion=names
+        ),
     ] = None,
     *,
     uri: Uri = None,
@@ -83,7 +88,10 @@ def history(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing."""
+    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing.
+
+    Example: chunkmigrate history order_prices --json
+    """
     from chunkmigrate import history as history_
 
     with opened(_settings(uri=uri, database=database)) as db:

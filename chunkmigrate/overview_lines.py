@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def as_json(row: Standing | Planned | PastRun) -> str:
     """Return one of them as one line of JSON; times are UTC, in ISO 8601."""
-    return json.dumps(
-        asdict(row), default=lambda one: one.isoformat() if hasattr(one, "isoformat") else str(one)
-    )
+    return json.dumps(asdict(row), default=spelled)
 
 
 def standing(row: Standing) -> str:
@@ -64,7 +62,8 @@ def _going(progress: Progress) -> str:
     return ", ".join(filter(None, [step, read, rate, f"by {', '.join(progress.by)}"]))
 
 
-def _plain(value: Any) -> str:
+def spelled(value: Any) -> str:
+    """Return in the words of JSON what it has none for: a time, which the server gives without its zone."""
     if not isinstance(value, datetime):
         return str(value)
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="milliseconds")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, ProfileError
 from chunkmigrate.opening import opened
 from chunkmigrate.options import DatabaseName, Dir, Uri  # noqa: TC001 (typer reads them)
@@ -32,7 +33,10 @@ _LONGEST = 120
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run's id, or a migration for its latest run; else the latest run of all."),
+        typer.Argument(
+            help="A run's id, or a migration for its latest run; else the latest run of all.",
+            autocompletion=names,
+        ),
     ] = None,
     *,
     uri: Uri = None,
@@ -47,7 +51,10 @@ def report(
         bool, typer.Option("--show-values", help="Show what a failure says, which may quote documents.")
     ] = False,
 ) -> None:
-    """Show how a run went, as one page; also of one that was killed. Writes nothing to the database."""
+    """Show how a run went, as one page; also of one that was killed. Writes nothing to the database.
+
+    Example: chunkmigrate report order_prices --output report.html
+    """
     if as_json and output is not None:
         message = "--json prints to the standard output and writes no file: leave out --output."
         raise InvalidSettingError(message)

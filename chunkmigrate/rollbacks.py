@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, options, saying
+from chunkmigrate import commands, control, options, saying
 from chunkmigrate import settings as settings_
 from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
+from chunkmigrate.completion import names
 from chunkmigrate.direction import UNDO
 from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
 from chunkmigrate.ledger import CANCELLED, Ledger
@@ -43,13 +44,7 @@ if TYPE_CHECKING:
     Ending = Callable[[Callable[[BaseException], str], Notifier], AbstractContextManager[None]]
     Finish = Callable[[Outcome, Notifier], None]
 
-undo = typer.Typer(
-    name="undo",
-    help="Look after what is kept so that migrations can be rolled back.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+undo = commands.group("undo", "Look after what is kept so that migrations can be rolled back.")
 
 
 def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[..., None]:
@@ -58,7 +53,10 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
     def rollback(
         name: Annotated[
             str | None,
-            typer.Argument(help="A migration's file name, or any unambiguous part; else the last applied."),
+            typer.Argument(
+                help="A migration's file name, or any unambiguous part; else the last applied.",
+                autocompletion=names,
+            ),
         ] = None,
         *,
         steps: Annotated[
@@ -78,7 +76,10 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
         metrics_file: options.MetricsFile = None,
         notify: options.Notify = None,
     ) -> None:
-        """Roll a migration back, by its downgrade or by what its undo has kept, or go on with that."""
+        """Roll a migration back, by its downgrade or by what its undo has kept, or go on with that.
+
+        Example: chunkmigrate rollback order_prices
+        """
         settings = _settings(
             uri=uri,
             database=database,
@@ -148,10 +149,11 @@ def _many(number: int, what: str) -> str:
     return f"{number:,} {what} was" if number == 1 else f"{number:,} {what}s were"
 
 
-@undo.command("list")
+@partial(commands.add, undo, name="list")
 def listed(
     name: Annotated[
-        str | None, typer.Argument(help="A migration: the documents that could not be restored.")
+        str | None,
+        typer.Argument(help="A migration: the documents that could not be restored.", autocompletion=names),
     ] = None,
     *,
     uri: options.Uri = None,
@@ -159,7 +161,10 @@ def listed(
     directory: options.Dir = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List how much is kept to undo each migration, or what a rollback could not restore."""
+    """List how much is kept to undo each migration, or what a rollback could not restore.
+
+    Example: chunkmigrate undo list order_prices
+    """
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
         rows = kept.space(db) if name is None else kept.listing(db, _named(settings, db, name))
@@ -171,7 +176,7 @@ def listed(
         typer.echo("Nothing is kept." if name is None else "Nothing was left by a rollback of it.")
 
 
-@undo.command()
+@partial(commands.add, undo)
 def drop(
     name: options.Name,
     *,
@@ -180,7 +185,10 @@ def drop(
     database: options.DatabaseName = None,
     directory: options.Dir = None,
 ) -> None:
-    """Free the space of what is kept to undo a migration; it cannot be undone any more then."""
+    """Free the space of what is kept to undo a migration; it cannot be undone any more then.
+
+    Example: chunkmigrate undo drop order_prices --yes
+    """
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
         migration = _named(settings, db, name)

@@ -58,7 +58,7 @@ class Stop:
         if self._interrupts > 1:
             # Transactions in flight are undone by the server, so nothing is lost; waiting for them is
             # what the operator has had enough of.
-            if sys.stdout and sys.stdout.isatty():
+            if sys.stdout and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
                 os.write(1, b"\x1b[?25h\n")  # the progress display has hidden the cursor
             os.write(2, b"Stopped at once; what is committed is safe. Run again to continue.\n")
             os._exit(self.at_once)

@@ -52,7 +52,10 @@ def profile(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what a migration takes, on a sample. Changes no document."""
+    """Measure what a migration takes, on a sample. Changes no document.
+
+    Example: chunkmigrate profile order_prices --sample 5000
+    """
     from chunkmigrate import profiles
     from chunkmigrate.profiler import Asked, check_memray, profiler_of
 
@@ -97,7 +100,10 @@ def tune(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which memory, chunk sizes and writers the profile and past runs suggest, and why."""
+    """Say which memory, chunk sizes and writers the profile and past runs suggest, and why.
+
+    Example: chunkmigrate tune order_prices --write
+    """
     from chunkmigrate import tuning
 
     settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())

@@ -16,6 +16,7 @@ import typer
 
 from chunkmigrate import checkpoint, control, lease_record, leases, server
 from chunkmigrate import settings as settings_
+from chunkmigrate.completion import names
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.holder import Liveness, liveness, this_process
@@ -42,13 +43,19 @@ _NEXT = {PAUSE: "waits", CANCEL: "is refused"}
 
 
 def pause(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """Pause a run at the end of its chunk."""
+    """Pause a run at the end of its chunk.
+
+    Example: chunkmigrate pause order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         _ask(db, migration, PAUSE)
 
 
 def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """Let a paused or cancelled migration go on."""
+    """Let a paused or cancelled migration go on.
+
+    Example: chunkmigrate resume order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         asked = control.clear(db, migration)
         if asked is None:
@@ -62,7 +69,10 @@ def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, direct
 
 
 def cancel(name: Name, *, uri: Uri = None, database: DatabaseName = None, directory: Dir = None) -> None:
-    """End a run, and refuse new ones until `resume`."""
+    """End a run, and refuse new ones until `resume`.
+
+    Example: chunkmigrate cancel order_prices
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         _ask(db, migration, CANCEL)
 
@@ -75,7 +85,10 @@ def unlock(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Take the lease away from a run that hangs."""
+    """Take the lease away from a run that hangs.
+
+    Example: chunkmigrate unlock order_prices --yes
+    """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
         held = leases.held(db, migration)
         if not held:
@@ -98,7 +111,9 @@ def _shown(seen: LeaseRecord) -> None:
 
 
 def listed(
-    name: Annotated[str | None, typer.Argument(help="A migration; else those of all are listed.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A migration; else those of all are listed.", autocompletion=names)
+    ] = None,
     *,
     uri: Uri = None,
     database: DatabaseName = None,
@@ -106,7 +121,10 @@ def listed(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the documents in quarantine, with the reason."""
+    """List the documents in quarantine, with the reason.
+
+    Example: chunkmigrate quarantine list order_prices --show-values
+    """
     from chunkmigrate import quarantine
 
     settings = _settings(uri=uri, database=database, dir=directory)
@@ -124,7 +142,9 @@ def json_of(row: dict[str, Any]) -> str:
     """Return a row as one line of JSON."""
     import json
 
-    return json.dumps(row, default=str)
+    from chunkmigrate.overview_lines import spelled
+
+    return json.dumps(row, default=spelled)
 
 
 def _ask(db: Database[Any], migration: str, what: str) -> None:

@@ -17,7 +17,7 @@ from chunkmigrate.errors import VerificationError
 from chunkmigrate.ledger import APPLIED, PENDING, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
-from chunkmigrate.options import DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
@@ -31,19 +31,34 @@ def verify(
     uri: Uri = None,
     database: DatabaseName = None,
     directory: Dir = None,
+    as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """Check what a migration has done, by its own `verify`, which can only read."""
+    """Check what a migration has done, by its own `verify`, which can only read.
+
+    Example: chunkmigrate verify order_prices
+    """
     settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
     migration = find(discover(settings.folder), name)
     with opened(settings) as db:
         found = verification.ask(migration, db)
         verification.record(db, migration.name, found)
         status = Ledger(db).entries().get(migration.name, {}).get("status", PENDING)
+    if as_json:
+        typer.echo(_json(migration.name, found, status, show_values=show_values))
     if not found.passed:
         raise _failure(migration, found, settings.folder, show_values=show_values) from found.cause
     after = "" if status == APPLIED else f" It is {status}; `chunkmigrate run {migration.name}` applies it."
-    typer.echo(f"{migration.name} passes its verification, in {format_duration(found.seconds)}.{after}")
+    if not as_json:
+        typer.echo(f"{migration.name} passes its verification, in {format_duration(found.seconds)}.{after}")
+
+
+def _json(name: str, found: Verified, status: str, *, show_values: bool) -> str:
+    import json
+
+    what = found.sentence if show_values else found.discreet
+    told = {"migration": name, "passed": found.passed, "sentence": what, "seconds": round(found.seconds, 3)}
+    return json.dumps(told | {"status": status})
 
 
 def _failure(migration: Migration, found: Verified, folder: Path, *, show_values: bool) -> VerificationError:

@@ -109,6 +109,8 @@ def test_acyclic() -> None:
             {
                 "bookkeeping",
                 "cli",
+                "commands",
+                "completion",
                 "job_options",
                 "job_submit",
                 "jobs",
@@ -139,6 +141,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.sweep", {"profile_part"}),
         ("chunkmigrate.mongod", {"opening", "demo", "runner", "testing"}),
         ("chunkmigrate.cli", {"__main__"}),
+        ("chunkmigrate.commands", {"cli", "jobs", "rollbacks"}),
         ("chunkmigrate.verbs", {"cli", "rollbacks"}),
         ("chunkmigrate.rollbacks", {"cli"}),
         ("chunkmigrate.rollback", {"rollbacks", "testing"}),

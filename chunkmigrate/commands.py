@@ -1,0 +1,37 @@
+"""Commands: how one gets onto the command line, and what its help ends with.
+
+A command's docstring is its help, and the last paragraph of it, ``Example: ...``, stands beneath its options.
+What the command does is its module's business.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXAMPLE = "Example: "
+
+Verb = TypeVar("Verb", bound="Callable[..., Any]")
+
+
+def group(name: str, help_: str) -> typer.Typer:
+    """Return what holds commands, without what a pod has no use for: typer's own options, and rich."""
+    return typer.Typer(
+        name=name,
+        help=help_,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+def add(to: typer.Typer, verb: Verb, name: str | None = None) -> Verb:
+    """Add a command, by its function's name or by the one given, and return its function."""
+    help_, _, example = (inspect.getdoc(verb) or "").partition(_EXAMPLE)
+    return to.command(name, help=help_.strip(), epilog=f"{_EXAMPLE}{example}")(verb)
