@@ -18,7 +18,8 @@ import typer
 from chunkmigrate import control, lease_record, marking, quarantine
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
-from chunkmigrate.errors import InvalidSettingError, NotMarkableError, UsageError
+from chunkmigrate.disorder import NotMarkableError
+from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
 from chunkmigrate.migration import discover, find

@@ -8,7 +8,6 @@ chunk, and how they are written, is not known here.
 
 from __future__ import annotations
 
-import re
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -181,51 +180,6 @@ class Checkpoint:
     def _refusal(self, slot: int, session: ClientSession | None) -> Exception:
         ours = self._collection.find_one(self._ours(slot), {"_id": 1}, session=session)
         return AlreadyCommittedError() if ours else SupersededError()
-
-
-def down(migration: str) -> str:
-    """Return the name under which a rollback keeps its checkpoints, and what it sets aside."""
-    return f"{migration}:down"
-
-
-def of_lease(migration: str) -> dict[str, Any]:
-    """Return what the records match that are claimed under the lease of the migration itself."""
-    return {**records.undivided(migration), "migration": {"$in": [migration, down(migration)]}}
-
-
-def fence(
-    database: Database[Any], ours: Mapping[str, Any], generation: int, session: ClientSession | None
-) -> None:
-    """Refuse every chunk of an older generation from now on; called where a lease changes hands.
-
-    ``ours`` is what the records of that lease match. A claimant that froze before it got here, and wakes up
-    after the next one, changes nothing.
-    """
-    database[COLLECTION].update_many(
-        {**ours, "fence": {"$lt": generation}},
-        {"$set": {"fence": generation}},
-        session=session,
-    )
-
-
-def fence_partitions(database: Database[Any], migration: str) -> None:
-    """Refuse every chunk of whoever has claimed a partition of a migration."""
-    shared = {"migration": migration, "partition": {"$gt": 0}}
-    database[COLLECTION].update_many(shared, {"$inc": {"fence": 1}})
-
-
-def fence_all(database: Database[Any], migration: str, session: ClientSession | None) -> None:
-    """Refuse every chunk of whoever has claimed records of a migration, of its partitions, too."""
-    every = {"migration": {"$in": [migration, down(migration)]}}
-    database[COLLECTION].update_many(every, {"$inc": {"fence": 1}}, session=session)
-
-
-def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
-    """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
-    marks = rf"^{re.escape(migration)}(:down)?:\d+(/\d+)?:at work$"
-    every = {"migration": {"$in": [migration, down(migration)]}}
-    of_it = {"$or": [every, {"_id": {"$regex": marks}}]}
-    database[COLLECTION].delete_many(of_it, session=session)
 
 
 def documents(database: Database[Any], place: Place) -> int:

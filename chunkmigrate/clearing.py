@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 
-from chunkmigrate import checkpoint, quarantine, server, undo
+from chunkmigrate import checkpoint, fencing, quarantine, server, undo
 from chunkmigrate.records import undivided
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def of_upgrade(
 
 def of_rollback(database: Database[Any], migration: str, generation: int) -> None:
     """Remove the checkpoints of a rollback."""
-    _forget(database, checkpoint.down(migration), generation)
+    _forget(database, fencing.down(migration), generation)
 
 
 def _forget(database: Database[Any], key: str, generation: int) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,19 +37,14 @@ from chunkmigrate import (
 from chunkmigrate import settings as settings_
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.bookkeeping import baseline, import_, mark
-from chunkmigrate.errors import (
-    ChunkmigrateError,
-    LeaseHeldError,
-    StoppedError,
-    SupersededError,
-    UsageError,
-)
+from chunkmigrate.errors import ChunkmigrateError, LeaseHeldError, StoppedError, SupersededError, UsageError
 from chunkmigrate.ledger import APPLIED, ROLLED_BACK, STOPPED
 from chunkmigrate.memory import Share
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
+from chunkmigrate.printing import say, warn
 from chunkmigrate.rollbacks import rollback_command, undo
 from chunkmigrate.runs import Runs, unless_stopped
 from chunkmigrate.stop import Stop
@@ -64,7 +58,6 @@ if TYPE_CHECKING:
     from chunkmigrate.settings import Settings
 
 DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
-
 
 app = commands.group("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
 quarantine = commands.group("quarantine", "List the documents that were set aside, or migrate them again.")
@@ -110,10 +103,10 @@ def run(
         notify=notify,
     )
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
-    notifier = notifier_of(settings, _warn)
+    notifier = notifier_of(settings, warn)
     notifier.about(name)
     with _ending(said, notifier):
-        audience = Audience(_say, notifier, metrics=metrics_of(settings, _warn))
+        audience = Audience(say, notifier, metrics=metrics_of(settings, warn))
         wait_seconds = options.seconds(wait)
         wanted = sequence.wanted(settings.folder, name, only=only, every=every)
         stop = Stop(at_once=AGAIN)
@@ -129,27 +122,12 @@ def run(
         if share := Share.of(os.environ):
             together.end_with_parent(share.parent)
         elif settings.workers > 1:
-            _exit(together.run(settings, sys.argv[1:], stop, notifier, say=_say, warn=_warn))
+            _exit(together.run(settings, sys.argv[1:], stop, notifier, say=say, warn=warn))
             return
         with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
             pulse = pulse_of(os.environ)
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
             _run_each(wanted, runs, notifier)
-
-
-@partial(commands.add, app)
-def new(
-    name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
-    *,
-    directory: options.Dir = None,
-) -> None:
-    """Write a new migration that runs as it stands, and a test of it that passes.
-
-    Example: chunkmigrate new order_prices_in_cents
-    """
-    migration, test = scaffolding.write(_settings(dir=directory).folder, name, datetime.now(UTC))
-    typer.echo(f"Its test is {test}; run it with pytest.", err=True)
-    typer.echo(migration)
 
 
 @partial(commands.add, app)
@@ -182,9 +160,11 @@ for verb in (
     overview.plan,
     overview.history,
     completion.completion,
+    scaffolding.new,
+    verify,
+    mark,
+    baseline,
 ):
-    commands.add(app, verb)
-for verb in (verify, mark, baseline):
     commands.add(app, verb)
 commands.add(app, import_, "import")
 app.add_typer(quarantine)
@@ -215,7 +195,7 @@ def retry(
         wait_seconds, migration = options.seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
         with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
-            runs = Runs(db, settings, stop, Audience(_say, notifier), said, wait=wait_seconds)
+            runs = Runs(db, settings, stop, Audience(say, notifier), said, wait=wait_seconds)
             _finish(runs.run(migration, only_quarantined=True), notifier)
 
 
@@ -272,9 +252,9 @@ def _failed(error: ChunkmigrateError, sentence: str) -> int:
 
 
 def _run_each(wanted: Wanted, runs: Runs, notifier: Notifier) -> None:
-    going = sequence.Going(wanted, runs, about=notifier.about, warn=_warn)
+    going = sequence.Going(wanted, runs, about=notifier.about, warn=warn)
     if not going.left:
-        _say("Nothing is pending: all migrations are applied.")
+        say("Nothing is pending: all migrations are applied.")
     try:
         for ended in going:
             _finish(ended, notifier)
@@ -288,14 +268,14 @@ def _try_each(wanted: Wanted, settings: Settings, stop: Stop, **how: Any) -> Non
     from chunkmigrate import trying  # late: a pod applies what it has
 
     with stop.on_signals():
-        if not trying.each(wanted, settings, stop, _say, **how):
+        if not trying.each(wanted, settings, stop, say, **how):
             raise typer.Exit(FAILED)
 
 
 def _finish(outcome: Outcome | str, notifier: Notifier) -> None:
     """Tell how a run ended, or that it was none any more, and exit unless it is applied, or rolled back."""
     if isinstance(outcome, str):
-        _say(outcome)
+        say(outcome)
         notifier.tell("already_applied", outcome, DONE)
         return
     again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
@@ -311,19 +291,6 @@ def _exit(code: int) -> None:
 
 def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
-
-
-def _warn(sentence: str) -> None:
-    print(f"Warning: {sentence}", file=sys.stderr)
-
-
-def _say(line: str) -> None:
-    # A pipe's reader must see each line when it is written, not when a buffer is full.
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        # Who has read it is gone. That is no reason to leave the work without its end on record.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 commands.add(app, rollback_command(_ending, _finish, again=AGAIN))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chunkmigrate.checkpoint import down
+from chunkmigrate.fencing import down
 from chunkmigrate.ledger import APPLIED, PENDING, ROLLED_BACK
 
 

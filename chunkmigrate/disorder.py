@@ -91,3 +91,29 @@ class DeletedError(UsageError):
             "run behind it, is here: it was deleted. Nothing was begun. Restore the file, or take it off the "
             f"record with `chunkmigrate mark {migration} --pending`."
         )
+
+
+class NoWayBackError(UsageError):
+    """A migration cannot be rolled back: it has no downgrade, and nothing was kept to undo it."""
+
+
+class ForeignHistoryError(UsageError):
+    """The history of another migration tool cannot be taken over. Nothing was changed."""
+
+
+class ForeignRecordError(ForeignHistoryError):
+    """A record in another tool's history is none of that tool's.
+
+    ``record`` is its ``_id``, as Python writes it; ``field`` the one that is wrong.
+    """
+
+    def __init__(self, record: str, field: str, what: str) -> None:
+        self.record, self.field = record, field
+        super().__init__(
+            f"The record with _id {record} cannot be imported: its {field} {what}. Correct it, or name the "
+            "right collection with --collection. Nothing was imported."
+        )
+
+
+class NotMarkableError(UsageError):
+    """A migration cannot be marked as it stands. Nothing was changed."""

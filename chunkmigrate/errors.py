@@ -38,34 +38,8 @@ class UnknownMigrationError(UsageError):
     """No migration has this name."""
 
 
-class NoWayBackError(UsageError):
-    """A migration cannot be rolled back: it has no downgrade, and nothing was kept to undo it."""
-
-
 class UnknownRunError(UsageError):
     """No run is on record that could be meant."""
-
-
-class ForeignHistoryError(UsageError):
-    """The history of another migration tool cannot be taken over. Nothing was changed."""
-
-
-class ForeignRecordError(ForeignHistoryError):
-    """A record in another tool's history is none of that tool's.
-
-    ``record`` is its ``_id``, as Python writes it; ``field`` the one that is wrong.
-    """
-
-    def __init__(self, record: str, field: str, what: str) -> None:
-        self.record, self.field = record, field
-        super().__init__(
-            f"The record with _id {record} cannot be imported: its {field} {what}. Correct it, or name the "
-            "right collection with --collection. Nothing was imported."
-        )
-
-
-class NotMarkableError(UsageError):
-    """A migration cannot be marked as it stands. Nothing was changed."""
 
 
 class VerificationError(ChunkmigrateError):
@@ -141,8 +115,7 @@ class SupersededError(ChunkmigrateError):
 class LeaseHeldError(ChunkmigrateError):
     """Another run of this migration holds its lease.
 
-    ``pod`` (empty outside a cluster), ``host`` and ``pid`` say which; ``since`` and ``renewed`` are the
-    server's times.
+    ``pod`` (empty outside a cluster), ``host`` and ``pid`` say which; times are the server's.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate.errors import ForeignRecordError
+from chunkmigrate.disorder import ForeignRecordError
 from chunkmigrate.plain import in_line
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import InvalidName
 
 from chunkmigrate import readonly, server
-from chunkmigrate.errors import ForeignHistoryError, InvalidSettingError
+from chunkmigrate.disorder import ForeignHistoryError
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.ledger import APPLIED, PENDING, Ledger
 from chunkmigrate.marking import Mark
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import ObjectId
 
-from chunkmigrate import checkpoint, lease_record, leases, quarantine, server
+from chunkmigrate import fencing, lease_record, leases, quarantine, server
 from chunkmigrate.errors import LeaseHeldError
 from chunkmigrate.holder import Holder, this_process
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, PENDING, RUNS, Ledger
@@ -104,10 +104,10 @@ def _put(
     )
     if passed is None:
         raise _refusal(lease_record.present(database, mark.migration))
-    checkpoint.fence_all(database, mark.migration, session)
+    fencing.fence_all(database, mark.migration, session)
     line = ObjectId()
     if not mark.applied:
-        checkpoint.forget(database, mark.migration, session)
+        fencing.forget(database, mark.migration, session)
         quarantine.forget(database, mark.migration, session)
     _enter(database, mark, author, {"generation": passed.generation, "run": line}, session)
     database[RUNS].insert_one({"_id": line} | _line(mark, author, passed.generation), session=session)

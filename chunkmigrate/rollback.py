@@ -17,8 +17,8 @@ import pymongo
 
 from chunkmigrate import checkpoint, restoring, server, undo
 from chunkmigrate.direction import DOWNGRADE, UNDO
-from chunkmigrate.disorder import HalfRolledBackError
-from chunkmigrate.errors import InvalidSettingError, NoWayBackError, UsageError
+from chunkmigrate.disorder import HalfRolledBackError, NoWayBackError
+from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, RUNNING, Ledger
 from chunkmigrate.migration import Migration, find
 

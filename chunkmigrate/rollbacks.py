@@ -25,6 +25,7 @@ from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
+from chunkmigrate.printing import say, warn
 from chunkmigrate.rollback import check_droppable, plan, way_back
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
@@ -93,10 +94,10 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
             notify=notify,
         )
         said = partial(saying.said, show_values=show_values, folder=settings.folder)
-        notifier = notifier_of(settings, _warn)
+        notifier = notifier_of(settings, warn)
         notifier.about(name)
         with ending(said, notifier):
-            audience = Audience(_say, notifier, metrics=metrics_of(settings, _warn))
+            audience = Audience(say, notifier, metrics=metrics_of(settings, warn))
             seconds, stop = options.seconds(wait), Stop(at_once=again)
             with stop.on_signals(), opened(settings) as db:
                 runs = Runs(db, settings, stop, audience, said, wait=seconds, pulse=pulse_of(os.environ))
@@ -118,7 +119,7 @@ def _each(
     ledger = Ledger(runs.database)
     planned = plan(discover(settings.folder), ledger.entries(), name, steps)
     if planned.nothing:
-        _say(planned.nothing)
+        say(planned.nothing)
         notifier.tell("already_rolled_back", planned.nothing, 0)
     for migration in planned.migrations:
         notifier.about(migration.name)
@@ -131,7 +132,7 @@ def _each(
             control.clear(runs.database, migration.name)  # what was cancelled is the run, not its way back
         outcome = runs.run(back, direction=direction)
         if direction is UNDO and outcome.counts.skipped:
-            _say(_edited(runs.database, migration.name, outcome))
+            say(_edited(runs.database, migration.name, outcome))
         finish(outcome, notifier)
 
 
@@ -232,13 +233,3 @@ def _confirmed(migration: str) -> bool:
 
 def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
-
-
-def _warn(sentence: str) -> None:
-    sys.stderr.write(f"Warning: {sentence}\n")
-
-
-def _say(line: str) -> None:
-    # A pipe's reader must see each line when it is written, not when a buffer is full.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

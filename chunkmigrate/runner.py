@@ -1,8 +1,7 @@
 """The runner: what ``chunkmigrate run`` does to one migration, from the lease to the last record.
 
-A generator of `Progress`, one for each acknowledged chunk; whoever consumes it shows it. Afterwards
-``outcome`` says how it ended. What happens inside a step is ``step``'s business; signals, terminals and exit
-codes are the command line's.
+A generator of `Progress`, one for each acknowledged chunk, for whoever shows it; ``outcome`` is how it ended.
+What happens inside a step is ``step``'s business; signals, terminals and exit codes are the command line's.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import checkpoint, server, verification
+from chunkmigrate import fencing, server, verification
 from chunkmigrate.consumers import silent
 from chunkmigrate.context import Context
 from chunkmigrate.direction import UP
@@ -88,7 +87,7 @@ class Run:
         self._times = Timekeeper(sensor, tell=note, keep=lambda: self._recorder.keep(self._facts()))
         self._note, self._direction = self._times.note, direction
         self._ledger, self._holder = Ledger(database), this_process()
-        fence = partial(checkpoint.fence, database, checkpoint.of_lease(migration.name))
+        fence = partial(fencing.fence, database, fencing.of_lease(migration.name))
         self._lease = Lease(database, migration.name, self._holder, fence=fence, disarm=self._ledger.disarm)
         # Whether others may work on the same step: those of our group, or of one before us.
         self._shared = bool(self._holder.group) and not direction.is_down
@@ -104,11 +103,6 @@ class Run:
     @property
     def outcome(self) -> Outcome:
         """How the run stands; how it ended, once it was iterated to the end."""
-        return self._verdict.outcome()
-
-    def failure(self, reason: str) -> Outcome:
-        """Return the outcome of a run that raised."""
-        self._verdict.end(FAILED, reason)
         return self._verdict.outcome()
 
     def __iter__(self) -> Iterator[Progress]:
@@ -229,13 +223,7 @@ class Run:
         self._verdict.passed(step)
 
     def _interpret(self, stopped_by: str) -> None:
-        """Say what a stop means: the loop knows only that it was to end."""
-        if stopped_by == "memory" or self._stopped():
-            self._verdict.end(STOPPED, stopped_by)
-        elif self._lease.asked == "cancel":
-            self._verdict.end(CANCELLED, "cancel")
-        else:
-            self._verdict.end(PAUSED, "pause")
+        self._verdict.interrupted(stopped_by, stopped=self._stopped(), asked=self._lease.asked)
 
     def _idle(self) -> None:
         """Hold neither lease nor memory until the run is wanted again; then take the lease back."""
@@ -268,8 +256,7 @@ class Run:
         return done
 
     def _acquire(self, wait: float) -> Former | None:
-        said = partial(self._note, "waiting")
-        return self._lease.acquire(wait=wait, stopped=self._stopped, said=said)
+        return self._lease.acquire(wait=wait, stopped=self._stopped, said=partial(self._note, "waiting"))
 
     def _context(self, sessions: list[ClientSession | None]) -> Context:
         return Context(
@@ -295,8 +282,8 @@ class Run:
                 readmission.run()
             finally:
                 self._verdict.done = again = readmission.counts
-        if self._verdict.status == APPLIED and again.quarantined:
-            self._verdict.end(FAILED, f"{again.quarantined:,} documents failed again and stay in quarantine")
+        if self._verdict.status == APPLIED and (stay := again.quarantined):
+            self._verdict.end(FAILED, f"{stay:,} documents failed again and stay in quarantine")
 
     def _facts(self) -> dict[str, Any]:
         return self.outcome.facts() | self._times.facts()

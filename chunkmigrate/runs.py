@@ -7,6 +7,7 @@ command line's.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -20,6 +21,7 @@ from chunkmigrate.errors import (
     StoppedError,
     UnreachableError,
 )
+from chunkmigrate.ledger import FAILED
 from chunkmigrate.pod import Pulse
 from chunkmigrate.preflight import means_of
 from chunkmigrate.runner import Run
@@ -121,7 +123,7 @@ class Runs:
         except (CancelledError, HalfRolledBackError):
             raise
         except ChunkmigrateError as error:
-            consumer.end(run.failure(self._said(error)))
+            consumer.end(replace(run.outcome, status=FAILED, reason=self._said(error)))
             raise
         outcome = run.outcome  # once: the time in it goes on
         consumer.end(outcome)

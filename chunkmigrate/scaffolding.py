@@ -5,14 +5,17 @@ The test lies in a folder of its own, because every file beside a migration is o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from chunkmigrate import settings
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.migration import EXAMPLE
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
+from chunkmigrate.options import Dir  # noqa: TC001 (typer reads it)
 
 # The migration is imported by its path: a name that begins with a number is beyond an import statement.
 TEST = '''"""Test what becomes of orders: given these documents, those are expected."""
@@ -47,6 +50,22 @@ def test_to_cents():
 
     assert write == UpdateOne({"_id": 1}, {"$set": {"cents": 1234}})
 '''
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
+    *,
+    directory: Dir = None,
+) -> None:
+    """Write a new migration that runs as it stands, and a test of it that passes.
+
+    Example: chunkmigrate new order_prices_in_cents
+    """
+    migration, test = write(
+        settings.resolve({"dir": directory}, os.environ, Path()).folder, name, datetime.now(UTC)
+    )
+    typer.echo(f"Its test is {test}; run it with pytest.", err=True)
+    typer.echo(migration)
 
 
 def write(folder: Path, title: str, now: datetime) -> tuple[Path, Path]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 
-from chunkmigrate import checkpoint, lease_record, leases, partitions, server
+from chunkmigrate import checkpoint, fencing, lease_record, leases, partitions, server
 from chunkmigrate.errors import SupersededError
 from chunkmigrate.holder import Liveness
 from chunkmigrate.lease import POLL_SECONDS, Lease
@@ -47,7 +47,7 @@ def end_sharing(database: Database[Any], migration: str) -> None:
     for record in leases.living(database, migration):
         if record.partition:
             raise refusal(record)
-    checkpoint.fence_partitions(database, migration)
+    fencing.fence_partitions(database, migration)
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class Sharing:
 
     def _attempt(self, number: int, seen: LeaseRecord) -> Iterator[Step]:
         place = replace(self.place, partition=number)
-        fence = partial(checkpoint.fence, self.context.database, place.matching())
+        fence = partial(fencing.fence, self.context.database, place.matching())
         lease = Lease(
             self.context.database, place.document(), self.holder, fence=fence, disarm=self.ledger.bury
         )

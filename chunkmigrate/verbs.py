@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, control, lease_record, leases, server
+from chunkmigrate import control, fencing, lease_record, leases, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
 from chunkmigrate.control import CANCEL, PAUSE
@@ -217,9 +217,9 @@ def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
 def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
     ours = Place(seen.migration, seen.step, seen.partition)
     if not seen.partition:
-        fence = partial(checkpoint.fence, db, checkpoint.of_lease(seen.migration))
+        fence = partial(fencing.fence, db, fencing.of_lease(seen.migration))
         return control.unlock(db, seen.migration, seen.token, fence)
-    return control.unlock(db, ours.document(), seen.token, partial(checkpoint.fence, db, ours.matching()))
+    return control.unlock(db, ours.document(), seen.token, partial(fencing.fence, db, ours.matching()))
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chunkmigrate.ledger import APPLIED
+from chunkmigrate.lease_reading import CANCEL
+from chunkmigrate.ledger import APPLIED, CANCELLED, PAUSED, STOPPED
 from chunkmigrate.outcome import Outcome
 from chunkmigrate.records import Counts
 
@@ -38,6 +39,18 @@ class Verdict:
     def end(self, status: str, reason: str) -> None:
         """Say how it would end now."""
         self.status, self.reason = status, reason
+
+    def interrupted(self, stopped_by: str, *, stopped: bool, asked: str) -> None:
+        """Say what it means that the loop ended early: it knows only that it was to end.
+
+        ``stopped``: the process was asked to; ``asked`` is what an operator asks for.
+        """
+        if stopped_by == "memory" or stopped:
+            self.end(STOPPED, stopped_by)
+        elif asked == CANCEL:
+            self.end(CANCELLED, "cancel")
+        else:
+            self.end(PAUSED, "pause")
 
     def passed(self, step: Step) -> None:
         """Count ``step`` in: it is left behind, done or not."""

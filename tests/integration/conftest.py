@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chunkmigrate import Backfill, server
-from chunkmigrate.checkpoint import Checkpoint, claim, fence
+from chunkmigrate.checkpoint import Checkpoint, claim
 from chunkmigrate.executor import BulkExecutor
+from chunkmigrate.fencing import fence
 from chunkmigrate.memory import Sensor
 from chunkmigrate.pipeline import ChunkResult, Pipeline
 from chunkmigrate.quarantine import Quarantine

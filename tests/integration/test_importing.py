@@ -9,7 +9,8 @@ import pytest
 from pymongo import MongoClient
 
 from chunkmigrate import importing, marking, readonly, server
-from chunkmigrate.errors import ForeignHistoryError, ForeignRecordError, InvalidSettingError
+from chunkmigrate.disorder import ForeignHistoryError, ForeignRecordError
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.foreign import BEANIE, MIGRATE_MONGO, MONGODB_MIGRATIONS, PYMONGO_MIGRATE, TOOLS
 from chunkmigrate.ledger import MIGRATIONS, RUNS, Ledger
 from chunkmigrate.marking import Author, Mark

@@ -11,7 +11,7 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate import Backfill, UpdateOne, checkpoint, lease_record, partitions, records, scan
+from chunkmigrate import Backfill, UpdateOne, checkpoint, fencing, lease_record, partitions, records, scan
 from chunkmigrate.chunks import Chunk
 from chunkmigrate.errors import LeaseHeldError, QuarantineFullError, SupersededError, TransformError
 from chunkmigrate.frontier import Range, Reach
@@ -275,7 +275,7 @@ def test_forgotten(
     )
     lease_record.present(db, name)
     assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
-    forget = {"waiting": lambda: checkpoint.forget(db, "m", None)}
+    forget = {"waiting": lambda: fencing.forget(db, "m", None)}
     run = run_of(db, tmp_path, add_one, note=lambda event, *_, **__: forget.get(event, bool)())
 
     assert group
@@ -365,7 +365,7 @@ def test_taken_over(engine: Engine) -> None:
     generations = iter(range(1, 10))
 
     def claim() -> checkpoint.Checkpoint:
-        checkpoint.fence(engine.db, place.matching(), next(generations), None)
+        fencing.fence(engine.db, place.matching(), next(generations), None)
         advance = lambda _: next(generations)  # noqa: E731
         return checkpoint.claim(engine.db, place, scan(engine.db.c), slots=1, advance=advance, session=None)
 
@@ -382,6 +382,6 @@ def test_fenced_apart(engine: Engine) -> None:
     at_work = checkpoint.claim(
         engine.db, place, scan(engine.db.c), slots=1, advance=lambda _: next(generations), session=None
     )
-    checkpoint.fence(engine.db, records.undivided("m"), 99, None)
+    fencing.fence(engine.db, records.undivided("m"), 99, None)
 
     at_work.intend(Intent(after=None, through=None, used=1, budget=2))

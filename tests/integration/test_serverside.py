@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from chunkmigrate import Backfill, checkpoint, control, quarantine, scan, server
+from chunkmigrate import Backfill, control, fencing, quarantine, scan, server
 from chunkmigrate.errors import SupersededError, UsageError, WriteRefusedError
 from chunkmigrate.hints import stages
 from chunkmigrate.ledger import APPLIED, STOPPED
@@ -262,7 +262,7 @@ def test_fenced_off(opened: Database[Any], tmp_path: Path) -> None:
     run = Run(migration(adding, tmp_path), opened, Sensor(memory=512 * MIB), writers=2)
     results = iter(run)
     first = next(results)
-    checkpoint.fence(opened, {"migration": "m"}, 99, None)
+    fencing.fence(opened, {"migration": "m"}, 99, None)
 
     with pytest.raises(SupersededError):
         next(results)

@@ -9,7 +9,8 @@ import pytest
 
 from chunkmigrate import Backfill, InsertOne, UpdateOne, scan
 from chunkmigrate.confined import _disarm
-from chunkmigrate.errors import NoWayBackError, TransformError, UsageError, VerificationError
+from chunkmigrate.disorder import NoWayBackError
+from chunkmigrate.errors import TransformError, UsageError, VerificationError
 from chunkmigrate.ledger import RUNNING, RUNS
 from chunkmigrate.records import Counts
 from chunkmigrate.sessions import names

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from chunkmigrate.bookkeeping import From
-from chunkmigrate.errors import ForeignRecordError
+from chunkmigrate.disorder import ForeignRecordError
 from chunkmigrate.foreign import BEANIE, MIGRATE_MONGO, MONGODB_MIGRATIONS, PYMONGO_MIGRATE, TOOLS
 
 DAY = datetime(2024, 5, 1, 10, 30, tzinfo=UTC)

@@ -120,6 +120,7 @@ def test_acyclic() -> None:
                 "overview",
                 "reporting",
                 "rollbacks",
+                "scaffolding",
                 "tuner",
                 "verbs",
             }
@@ -202,7 +203,7 @@ def test_acyclic() -> None:
             {"control", "evidence", "marking", "tuner", "verbs", "ledger", "history", "standing"}
             | {"sharing"},
         ),
-        ("chunkmigrate.lease_reading", {"lease_record", "control", "leases"}),
+        ("chunkmigrate.lease_reading", {"lease_record", "control", "leases", "verdict"}),
         ("chunkmigrate.partitions", {"sharing"}),
         ("chunkmigrate.sharing", {"runner"}),
         ("chunkmigrate.verdict", {"runner"}),
@@ -298,7 +299,7 @@ DIAGNOSIS = [
 ]
 PURE = [
     *("sizing", "frontier", "units", "raw", "records", "pacing", "errors", "widths", "server_updates"),
-    *("earlier", "touched"),
+    *("earlier", "touched", "disorder"),
     *("timeline", "axes", "stretches", "plots", "plain", "foresight", "display", "foreign"),
     *sorted(UPDATES),
     *(f"kubernetes.{module}" for module in DIAGNOSIS),
