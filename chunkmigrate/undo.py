@@ -23,6 +23,7 @@ from chunkmigrate.scan import RAW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
 COLLECTION = "chunkmigrate_undo"
@@ -113,7 +114,11 @@ def mark(database: Database[Any], migration: str, step: int, generation: int) ->
 
 
 def unmark(
-    database: Database[Any], migration: str, step: int | None = None, until: int | None = None
+    database: Database[Any],
+    migration: str,
+    step: int | None = None,
+    until: int | None = None,
+    session: ClientSession | None = None,
 ) -> None:
     """Put on record that a step, or none of a migration, keeps all it changes.
 
@@ -123,7 +128,7 @@ def unmark(
     first = {"kept": migration}
     every = {"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}}
     with _bounded():
-        database[COLLECTION].delete_many((every if step is None else one) | _until(until))
+        database[COLLECTION].delete_many((every if step is None else one) | _until(until), session=session)
 
 
 def marked(database: Database[Any], migration: str) -> set[int]:
