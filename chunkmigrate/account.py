@@ -11,6 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import advice, errors, timeline
+from chunkmigrate.direction import UP
 from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.records import Counts
@@ -43,6 +44,7 @@ def of(
         run=str(run["_id"]),
         database=evidence.database,
         status=run["status"],
+        direction=run.get("direction", UP.word),
         reason=_reason(run),
         quarantine_retry=bool(run.get("quiet")),
         began=_utc(run.get("began")),
@@ -75,7 +77,11 @@ def of(
 
 def headline(report: Report) -> str:
     """Return what happened, in a sentence or two."""
-    name = f"The quarantine retry of {report.migration}" if report.quarantine_retry else report.migration
+    name = report.migration
+    if report.quarantine_retry:
+        name = f"The quarantine retry of {name}"
+    elif report.is_rollback and report.status != ROLLED_BACK:
+        name = f"The rollback of {name}"
     ended = _ENDS.get(report.status)
     return f"{name} {ended(report)}" if ended else f"{name} is {report.status}; {_done(report)}."
 

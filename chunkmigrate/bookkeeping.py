@@ -17,6 +17,7 @@ import typer
 
 from chunkmigrate import control, lease_record, marking, quarantine
 from chunkmigrate import settings as settings_
+from chunkmigrate.direction import direction_of
 from chunkmigrate.errors import InvalidSettingError, NotMarkableError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
@@ -178,7 +179,8 @@ def _check_untouched(name: str, entry: Mapping[str, Any]) -> None:
     if status != PENDING:
         raise NotMarkableError(
             f"{name} is {status}: somebody has begun it, so it is not for a baseline to say. Finish it with "
-            f"`chunkmigrate run {name}`, or use `chunkmigrate mark {name} --applied`. Nothing was changed."
+            f"`{direction_of(entry).command(name)}`, or use `chunkmigrate mark {name} --applied`. Nothing "
+            "was changed."
         )
 
 
@@ -200,7 +202,8 @@ def _consequence(db: Database[Any], wanted: Mark) -> str:
     """Say what a mark means before it is made."""
     name, stands = wanted.migration, control.stands(db, wanted.migration)
     if wanted.applied:
-        half = f" It was begun, and stands {stands.shown()}: what may be left is done by nobody."
+        begun = "It is half rolled back" if _half_back(db, name) else "It was begun"
+        half = f" {begun}, and stands {stands.shown()}: what may be left is done by nobody."
         return f"{name} is taken as applied, and never run.{half if stands.position else ''}"
     if wanted.gone:
         return f"{name} has no file here: it leaves the applied set, and only the history keeps it."
@@ -210,6 +213,10 @@ def _consequence(db: Database[Any], wanted: Mark) -> str:
         f"{name} is taken as pending. Its checkpoints{kept} are deleted: the next run begins with the first "
         "document again. What earlier runs have written stays written."
     )
+
+
+def _half_back(db: Database[Any], name: str) -> bool:
+    return direction_of(Ledger(db).entry(name)).is_down
 
 
 def _marked(db: Database[Any], mark_: Mark) -> str:

@@ -102,7 +102,7 @@ def past_run(document: Mapping[str, Any], *, lives: bool, show_values: bool) -> 
         pod=document.get("pod") or "",
         host=document.get("host") or "",
         pid=document.get("pid"),
-        by=who(document),
+        by=document.get("by") or who(document),
         failure=failure.get("kind") or "",
         document=failure.get("document") or "",
         reason="" if quotes else server.redacted(document.get("reason") or ""),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 
 from chunkmigrate import checkpoint, restoring, server, undo
-from chunkmigrate.direction import DOWNGRADE, UNDO
+from chunkmigrate.direction import DOWNGRADE, UNDO, direction_of
 from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import InvalidSettingError, NoWayBackError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, RUNNING, Ledger
@@ -73,7 +73,7 @@ def way_back(
 
     Raises `NoWayBackError` where it has none.
     """
-    way = entry.get("way") if entry.get("direction") == "down" else None
+    way = direction_of(entry).way
     down = replace(migration, function="downgrade")
     back = replace(migration, upgrade=partial(restoring.backfill_of, migration=migration.name))
     if way != UNDO.way and _has_downgrade(migration):
@@ -155,6 +155,5 @@ def check_droppable(migration: str, database: Database[Any]) -> None:
     if any(run["status"] in (RUNNING, PAUSED) for run in ledger.runs(migration)):
         message = f"{migration} is being run, and keeps what it needs to be undone. Nothing was dropped."
         raise UsageError(message)
-    entry = ledger.entry(migration)
-    if entry.get("direction") == "down" and entry["status"] != PENDING and entry.get("way") == UNDO.way:
+    if direction_of(ledger.entry(migration)) == UNDO:
         raise HalfRolledBackError(migration)

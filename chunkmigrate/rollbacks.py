@@ -18,7 +18,7 @@ from chunkmigrate import control, options, saying
 from chunkmigrate import settings as settings_
 from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
-from chunkmigrate.direction import UNDO
+from chunkmigrate.direction import UNDO, direction_of
 from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
 from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover, find
@@ -126,7 +126,7 @@ def _each(
             raise StoppedError(message)
         entry = ledger.entry(migration.name)
         direction, back = way_back(migration, runs.database, entry)
-        if entry.get("status") == CANCELLED and entry.get("direction") != "down":
+        if entry.get("status") == CANCELLED and not direction_of(entry).is_down:
             control.clear(runs.database, migration.name)  # what was cancelled is the run, not its way back
         outcome = runs.run(back, direction=direction)
         if direction is UNDO and outcome.counts.skipped:

@@ -17,6 +17,7 @@ import typer
 from chunkmigrate import checkpoint, control, lease_record, leases, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.control import CANCEL, PAUSE
+from chunkmigrate.direction import UP, direction_of
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from chunkmigrate.direction import Direction
     from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.settings import Settings
 
@@ -57,7 +59,7 @@ def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, direct
         typer.echo(
             f"{migration} may go on {control.stands(db, migration).shown()}; {asked.by} had it "
             f"{_DONE[asked.what]}. A run that waits goes on by itself; else start one with "
-            f"`chunkmigrate run {migration}`."
+            f"`{_begun(db, migration).command(migration)}`."
         )
 
 
@@ -128,9 +130,10 @@ def json_of(row: dict[str, Any]) -> str:
 
 
 def _ask(db: Database[Any], migration: str, what: str) -> None:
-    if _is_applied(db, migration):
+    if _is_done(db, migration, UP):
         typer.echo(f"{migration} is applied already; there is nothing to {what}.")
         return
+    begun = _begun(db, migration)
     seen = control.ask(db, migration, what, control.operator())
     if seen:
         more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
@@ -139,7 +142,7 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
         )
         tokens = {record.token for record in seen}
         after = control.answered(db, migration, tokens, seconds=ANSWER_SECONDS)
-        typer.echo(_answer(db, migration, after, what))
+        typer.echo(_answer(db, migration, after, what, begun))
         return
     where = control.stands(db, migration).shown()
     typer.echo(
@@ -148,16 +151,18 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
     )
 
 
-def _answer(db: Database[Any], migration: str, after: Sequence[LeaseRecord], what: str) -> str:
+def _answer(
+    db: Database[Any], migration: str, after: Sequence[LeaseRecord], what: str, begun: Direction
+) -> str:
     """Say what became of a request, from the leases of those it was made to as they are now."""
     if any(record.held for record in after):
         return (
             f"It has not answered within {ANSWER_SECONDS:.0f} s. It will be {_DONE[what]} at the end of its "
             f"chunk; `chunkmigrate resume {migration}` takes that back."
         )
-    if _is_applied(db, migration):
+    if _is_done(db, migration, begun):
         control.clear(db, migration)
-        return f"{migration} was applied before it could be {_DONE[what]}."
+        return f"{migration} was {begun.called(APPLIED)} before it could be {_DONE[what]}."
     where = control.stands(db, migration).shown()
     if not all(record.released for record in after):
         return (
@@ -190,7 +195,7 @@ def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
     last = "" if server.has_transactions(db.client) else " but the chunk it is writing"
     typer.echo(
         f"{what} If that run still lives it commits nothing{last}, and ends with exit code 5. Go on with "
-        f"`chunkmigrate run {held[0].migration}`."
+        f"`{_begun(db, held[0].migration).command(held[0].migration)}`."
     )
 
 
@@ -223,9 +228,12 @@ def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
 
 
-def _is_applied(db: Database[Any], migration: str) -> bool:
-    entry = Ledger(db).entries().get(migration)
-    return entry is not None and entry["status"] == APPLIED
+def _begun(db: Database[Any], migration: str) -> Direction:
+    return direction_of(Ledger(db).entry(migration))
+
+
+def _is_done(db: Database[Any], migration: str, direction: Direction) -> bool:
+    return Ledger(db).entry(migration).get("status") == direction.stands(APPLIED)
 
 
 def _quarantined(row: dict[str, Any]) -> str:
