@@ -12,7 +12,7 @@ from itertools import count, takewhile
 
 DOCUMENTS = 12
 UNDO, DOWNGRADE, ACTS = "undo", "downgrade", "acts"
-KINDS = (UNDO, DOWNGRADE, ACTS)
+KINDS = (UNDO, UNDO, UNDO, DOWNGRADE, DOWNGRADE, ACTS)
 APPLIED, PENDING = "applied", "pending"
 
 Values = dict[int, int]
@@ -64,7 +64,10 @@ class Entry:
 
 @dataclass
 class Model:
-    """The files, what is on record, the documents, what is kept of them, and the history."""
+    """The files, what is on record, the documents, what is kept of them, and the history.
+
+    ``left`` is how many documents rollbacks have found edited.
+    """
 
     files: dict[str, File] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -73,6 +76,7 @@ class Model:
     log: list[int] = field(default_factory=list)
     followed: set[tuple[str, str]] = field(default_factory=set)
     history: list[str] = field(default_factory=list)
+    left: int = 0
     unwell: set[int] = field(default_factory=set)
     clock: count[int] = field(default_factory=lambda: count(1))
 
@@ -164,7 +168,9 @@ class Model:
         if entry.way == UNDO:
             kept = self.kept.get(name, {})
             for number in sorted(kept)[:documents]:
-                restored = kept.pop(number).restored(self.documents[number])
+                one = kept.pop(number)
+                restored = one.restored(self.documents[number])
+                self.left += restored is None or one.edited
                 self.documents[number] = self.documents[number] if restored is None else restored
             return
         means = self.files[name].means
