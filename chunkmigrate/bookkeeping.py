@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, lease_record, marking, quarantine
+from chunkmigrate import control, lease_record, marking, naming, quarantine
 from chunkmigrate import settings as settings_
 from chunkmigrate.direction import direction_of
-from chunkmigrate.errors import InvalidSettingError, NotMarkableError, UsageError
+from chunkmigrate.errors import InvalidSettingError, NotMarkableError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
 from chunkmigrate.migration import discover, find
@@ -70,7 +70,7 @@ def mark(
         message = "Say which: mark NAME --applied, or mark NAME --pending."
         raise InvalidSettingError(message)
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
-        name, here = _meant(settings, db, name)
+        name, here = naming.meant(settings, db, name)
         marking.check(db, name)
         entry = Ledger(db).entries().get(name, {})
         wanted = _mark(name, here, entry, applied=applied)
@@ -140,20 +140,6 @@ def import_(
             marking.put(db, findings.marks, Author(by=control.operator(), why=reason))
         done = "would be imported" if dry_run else "imported"
         typer.echo(f"{_counted(len(findings.marks))} {done}; nothing in {where} was changed.")
-
-
-def _meant(settings: Settings, db: Database[Any], name: str) -> tuple[str, Migration | None]:
-    """Return a migration's full name and its file. A full name on record is meant before any part of one."""
-    known = Ledger(db).entries()
-    try:
-        migrations = discover(settings.folder)
-        exactly = [one for one in migrations if one.name == name]
-        here = exactly[0] if exactly else None if name in known else find(migrations, name)
-    except UsageError:
-        if name not in known:
-            raise
-        return name, None
-    return (here.name, here) if here else (name, None)
 
 
 def _status(entry: Mapping[str, Any]) -> str:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, options, saying
+from chunkmigrate import control, naming, options, saying
 from chunkmigrate import settings as settings_
 from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.direction import UNDO, direction_of
-from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
+from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.ledger import CANCELLED, Ledger
-from chunkmigrate.migration import discover, find
+from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.rollback import check_droppable, plan, way_back
@@ -159,7 +159,7 @@ def listed(
     """List how much is kept to undo each migration, or what a rollback could not restore."""
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
-        rows = kept.space(db) if name is None else kept.listing(db, _named(settings, db, name))
+        rows = kept.space(db) if name is None else kept.listing(db, naming.meant(settings, db, name)[0])
         empty = True
         for row in rows:
             empty = False
@@ -180,7 +180,7 @@ def drop(
     """Free the space of what is kept to undo a migration; it cannot be undone any more then."""
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
-        migration = _named(settings, db, name)
+        migration = naming.meant(settings, db, name)[0]
         check_droppable(migration, db)
         row = next((row for row in kept.space(db) if row["migration"] == migration), None)
         if row is None:
@@ -197,16 +197,6 @@ def _shown(row: dict[str, Any]) -> str:
     left = f", {row['left']:,} of them left by a rollback" if row["left"] else ""
     records = row["documents"] + row["left"]
     return f"{row['migration']}  {records:,} documents{left}  {format_bytes(row['bytes'])}"
-
-
-def _named(settings: Settings, db: Database[Any], name: str) -> str:
-    """Return the migration's full name: of a file, or one on record whose file is not here."""
-    try:
-        return find(discover(settings.folder), name).name
-    except UsageError:
-        if name not in Ledger(db).entries():
-            raise
-        return name
 
 
 def _confirmed(migration: str) -> bool:

@@ -166,6 +166,13 @@ def shown(id_: bytes) -> str:
     return f"{key.shown()} in {namespace.partition('.')[2]}"
 
 
+def is_kept(database: Database[Any], migration: str) -> bool:
+    """Whether anything is kept of a migration, or was left by a rollback of it. Reads only."""
+    with _bounded():
+        found = (database[COLLECTION].find_one(of(migration), {"_id": 1}) for of in (records_of, left_of))
+        return any(one is not None for one in found)
+
+
 def space(database: Database[Any]) -> Iterator[dict[str, Any]]:
     """Yield how many records there are of each migration, and their bytes. Reads only."""
     stages: list[dict[str, Any]] = [

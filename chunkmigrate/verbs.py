@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import checkpoint, control, lease_record, leases, server
+from chunkmigrate import checkpoint, control, leases, naming, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.direction import UP, direction_of
-from chunkmigrate.errors import InvalidSettingError, UsageError
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
-from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.records import Place
@@ -114,7 +113,7 @@ def listed(
     settings = _settings(uri=uri, database=database, dir=directory)
     empty = True
     with opened(settings) as db:
-        named = name and _named(settings, db, name)
+        named = name and naming.meant(settings, db, name)[0]
         for row in quarantine.listing(db, named, show_values=show_values):
             empty = False
             typer.echo(json_of(row) if as_json else _quarantined(row))
@@ -211,17 +210,7 @@ def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
 def _chosen(name: str, **flags: Any) -> Iterator[tuple[Database[Any], str]]:
     settings = _settings(**flags)
     with opened(settings) as db:
-        yield db, _named(settings, db, name)
-
-
-def _named(settings: Settings, db: Database[Any], name: str) -> str:
-    """Return the migration's full name: of a file, or one that has run and whose file is not here."""
-    try:
-        return find(discover(settings.folder), name).name
-    except UsageError:
-        if lease_record.look(db, name) is None:
-            raise
-        return name
+        yield db, naming.meant(settings, db, name)[0]
 
 
 def _settings(**flags: Any) -> Settings:

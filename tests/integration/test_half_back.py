@@ -153,3 +153,15 @@ def test_marked_by(say: Callable[..., str]) -> None:
     [line] = say("history", "--json").splitlines()
 
     assert json.loads(line)["by"] == control.operator()
+
+
+def test_left_by_one_that_is_gone(db: Database[Any], folder: Path, say: Callable[..., str]) -> None:
+    """What undo keeps of a migration can be dropped when it has neither file nor entry any more."""
+    db.c.insert_one({"_id": 1})
+    run(db, folder, back=False)
+    (folder / f"{NAME}.py").unlink()
+    assert "left the applied set" in say("mark", NAME, "--pending", "--yes")
+    assert not Ledger(db).entry(NAME)
+
+    assert "1 records were dropped" in say("undo", "drop", NAME, "--yes")
+    assert not db.chunkmigrate_undo.count_documents({})
