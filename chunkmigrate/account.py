@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import advice, errors, timeline
 from chunkmigrate.direction import UP
+from chunkmigrate.holder import runner
 from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.records import Counts
@@ -51,7 +52,7 @@ def of(
         ended=_utc(run.get("ended")),
         seen=evidence.seen,
         seconds=_seconds(run, kept),
-        runner=_runner(run),
+        runner=runner(run),
         version=run.get("version"),
         checksum=run.get("checksum"),
         writers=run.get("writers"),
@@ -214,8 +215,3 @@ def _memory(evidence: Evidence, kept: Timeline) -> Memory:
 def _utc(time: datetime | None) -> datetime | None:
     """Return a time as it is stored, which says no zone, with its zone."""
     return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
-
-
-def _runner(run: Mapping[str, Any]) -> str:
-    where = f"pod {run['pod']}" if run.get("pod") else f"host {run.get('host', 'unknown')}"
-    return f"{where} (pid {run.get('pid', 'unknown')})"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import checkpoint, lease_reading, lease_record, leases, records, server
 from chunkmigrate.direction import direction_of
-from chunkmigrate.holder import this_process, user
+from chunkmigrate.holder import place, this_process, user
 from chunkmigrate.lease import POLL_SECONDS
 from chunkmigrate.ledger import Ledger
 from chunkmigrate.scan import RAW
@@ -53,10 +53,7 @@ class Standing:
 def operator() -> str:
     """Return who asks, as it is put on record: the pod, or user and host."""
     here = this_process()
-    if here.pod:
-        return f"pod {here.pod}"
-    name = user()
-    return f"{name} on {here.host}" if name else f"host {here.host}"
+    return place(pod=here.pod, host=here.host, user="" if here.pod else user())
 
 
 def ask(database: Database[Any], migration: str, what: str, by: str) -> list[LeaseRecord]:
