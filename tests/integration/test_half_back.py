@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from chunkmigrate import account, control, evidence, lastruns, quarantine
+from chunkmigrate import account, control, evidence, lastruns, lease_record, quarantine
 from chunkmigrate.cli import app
-from chunkmigrate.ledger import ROLLED_BACK, RUNS, STOPPED, Ledger
+from chunkmigrate.holder import Holder
+from chunkmigrate.ledger import MIGRATIONS, ROLLED_BACK, RUNS, STOPPED, Ledger
 from chunkmigrate.memory import Sensor, process_rss
 from chunkmigrate.migration import discover
 from chunkmigrate.rollback import way_back
@@ -165,3 +166,28 @@ def test_left_by_one_that_is_gone(db: Database[Any], folder: Path, say: Callable
 
     assert "1 records were dropped" in say("undo", "drop", NAME, "--yes")
     assert not db.chunkmigrate_undo.count_documents({})
+
+
+def test_over_before_it_paused(
+    db: Database[Any],
+    folder: Path,
+    say: Callable[..., str],
+    half: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A rollback that comes to its end before it could be paused leaves no wish behind for the next run."""
+    run(db, folder, back=True)
+    assert half
+    other = Holder(token="t", host="elsewhere", pid=7, started="1", boot="x")
+    over = lease_record.present(db, NAME)
+    lease_record.claim(lease_record.collection_of(db), NAME, other, 30, over=over)
+    db[MIGRATIONS].update_one({"_id": NAME}, {"$set": {"status": "running"}})
+
+    def end(*_: Any, **__: Any) -> list[Any]:
+        db[MIGRATIONS].update_one({"_id": NAME}, {"$set": {"status": "pending"}})
+        return []
+
+    monkeypatch.setattr(control, "answered", end)
+
+    assert f"{NAME} was rolled back before it could be paused." in say("pause", "half")
+    assert control.clear(db, NAME) is None
