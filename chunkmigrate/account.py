@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import advice, errors, timeline
+from chunkmigrate import advice, disorder, errors, timeline
 from chunkmigrate.direction import UP
 from chunkmigrate.holder import runner
 from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
@@ -184,7 +184,7 @@ def _failure(run: Mapping[str, Any], *, show_values: bool) -> Failure | None:
 
 def _meaning(kind: str | None) -> str:
     """Return what a class of ours says by itself: the first line of its docstring."""
-    found = getattr(errors, kind or "", None)
+    found = getattr(errors, kind or "", None) or getattr(disorder, kind or "", None)
     known = isinstance(found, type) and issubclass(found, errors.ChunkmigrateError)
     return (found.__doc__ or "").partition("\n")[0] if known else ""
 
