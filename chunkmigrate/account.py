@@ -10,7 +10,9 @@ from dataclasses import asdict, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import advice, errors, timeline
+from chunkmigrate import advice, disorder, errors, timeline
+from chunkmigrate.direction import UP
+from chunkmigrate.holder import runner
 from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, FAILED, PAUSED, ROLLED_BACK, RUNNING, STOPPED
 from chunkmigrate.outcome import ALREADY
 from chunkmigrate.records import Counts
@@ -43,6 +45,7 @@ def of(
         run=str(run["_id"]),
         database=evidence.database,
         status=run["status"],
+        direction=run.get("direction", UP.word),
         reason=_reason(run),
         quarantine_retry=bool(run.get("quiet")),
         shared=bool(run.get("group")),
@@ -50,7 +53,7 @@ def of(
         ended=_utc(run.get("ended")),
         seen=evidence.seen,
         seconds=_seconds(run, kept),
-        runner=_runner(run),
+        runner=runner(run),
         version=run.get("version"),
         checksum=run.get("checksum"),
         writers=run.get("writers"),
@@ -76,7 +79,11 @@ def of(
 
 def headline(report: Report) -> str:
     """Return what happened, in a sentence or two."""
-    name = f"The quarantine retry of {report.migration}" if report.quarantine_retry else report.migration
+    name = report.migration
+    if report.quarantine_retry:
+        name = f"The quarantine retry of {name}"
+    elif report.is_rollback and report.status != ROLLED_BACK:
+        name = f"The rollback of {name}"
     ended = _ENDS.get(report.status)
     return f"{name} {ended(report)}" if ended else f"{name} is {report.status}; {_done(report)}."
 
@@ -179,7 +186,7 @@ def _failure(run: Mapping[str, Any], *, show_values: bool) -> Failure | None:
 
 def _meaning(kind: str | None) -> str:
     """Return what a class of ours says by itself: the first line of its docstring."""
-    found = getattr(errors, kind or "", None)
+    found = getattr(errors, kind or "", None) or getattr(disorder, kind or "", None)
     known = isinstance(found, type) and issubclass(found, errors.ChunkmigrateError)
     return (found.__doc__ or "").partition("\n")[0] if known else ""
 
@@ -210,8 +217,3 @@ def _memory(evidence: Evidence, kept: Timeline) -> Memory:
 def _utc(time: datetime | None) -> datetime | None:
     """Return a time as it is stored, which says no zone, with its zone."""
     return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
-
-
-def _runner(run: Mapping[str, Any]) -> str:
-    where = f"pod {run['pod']}" if run.get("pod") else f"host {run.get('host', 'unknown')}"
-    return f"{where} (pid {run.get('pid', 'unknown')})"

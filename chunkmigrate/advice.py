@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chunkmigrate import bottlenecks, sizing
-from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, PAUSED, STOPPED
+from chunkmigrate.ledger import APPLIED, CANCELLED, DIED, PAUSED, ROLLED_BACK, STOPPED
 from chunkmigrate.report import Advice
 from chunkmigrate.sizing import MIB, Zone
 from chunkmigrate.units import format_bytes, quantity
@@ -35,7 +35,7 @@ def on(report: Report) -> tuple[Advice, ...]:
     """Return what to do next, what is urgent first; that there is nothing, where that is so."""
     spelled = _without_backticks(report)
     found = [advice for rule in _RULES if (advice := rule(spelled))]
-    if not found and report.status == APPLIED:
+    if not found and report.status in (APPLIED, ROLLED_BACK):
         found = [_content(report)]
     return tuple(sorted(found, key=lambda advice: not advice.urgent))
 
@@ -70,7 +70,7 @@ def _death(report: Report) -> Advice | None:
     last, budget = report.memory.last, report.memory.budget
     if report.status != DIED:
         return None
-    again = f"`chunkmigrate run {report.migration}` goes on with {_quarter(report)}"
+    again = f"`{report.command}` goes on with {_quarter(report)}"
     if last is None:
         return Advice("Run it again", f"It died before it had told of its memory. {again}.", urgent=True)
     share = f"{format_bytes(last)} of {format_bytes(budget)}, {last / budget:.0%} of its budget"
@@ -109,15 +109,15 @@ def _out_of_memory(report: Report) -> Advice | None:
         return None
     more = max(enough_for(report.memory.most or 0), report.memory.budget + STEP)
     text = (
-        f"Memory did not come back, so it ended: `chunkmigrate run {report.migration}` goes on in a fresh "
-        f"process. If that happens again and again, give it `--memory {quantity(more)}`, read fewer "
+        f"Memory did not come back, so it ended: `{report.command}` goes on in a fresh process. "
+        f" If that happens again and again, give it `--memory {quantity(more)}`, read fewer "
         "`fields`, or look for what the transform keeps."
     )
     return Advice("Run it again", text, urgent=True)
 
 
 def _failure(report: Report) -> Advice | None:
-    failure, again = report.failure, f"run `chunkmigrate run {report.migration}`"
+    failure, again = report.failure, f"run `{report.command}`"
     if failure is None:
         return None
     if report.quarantine_retry:
@@ -136,7 +136,7 @@ def _next(report: Report) -> Advice | None:
     """Say how a run goes on that was ended or paused on purpose."""
     name = report.migration
     if report.status == STOPPED and report.reason == "stop":
-        return Advice("Run it again", f"`chunkmigrate run {name}` goes on from its checkpoint.", urgent=True)
+        return Advice("Run it again", f"`{report.command}` goes on from its checkpoint.", urgent=True)
     if report.status == PAUSED:
         return Advice("Let it go on", f"`chunkmigrate resume {name}` does.", urgent=True)
     if report.status == CANCELLED:
@@ -150,11 +150,12 @@ def _quarantine(report: Report) -> Advice | None:
     if not documents:
         return None
     many = f"{documents:,} documents are" if documents > 1 else "One document is"
-    text = (
-        f"{many} in quarantine; `chunkmigrate quarantine list {name}` says why. Correct the migration, then "
-        f"`chunkmigrate quarantine retry {name}`."
-    )
-    done = report.status == APPLIED or report.quarantine_retry
+    text = f"{many} in quarantine; `chunkmigrate quarantine list {name}` says why."
+    if report.is_rollback:
+        text = f"{text} What is there was not rolled back, and stays as it is."
+    else:
+        text = f"{text} Correct the migration, then `chunkmigrate quarantine retry {name}`."
+    done = report.status in (APPLIED, ROLLED_BACK) or report.quarantine_retry
     return Advice("Look at the quarantine", text, urgent=done)
 
 

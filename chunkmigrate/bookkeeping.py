@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, lease_record, marking, quarantine
+from chunkmigrate import control, lease_record, marking, naming, quarantine
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
+from chunkmigrate.direction import direction_of
 from chunkmigrate.disorder import NotMarkableError
-from chunkmigrate.errors import InvalidSettingError, UsageError
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
 from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
 from chunkmigrate.migration import discover, find
@@ -74,7 +75,7 @@ def mark(
         message = "Say which: mark NAME --applied, or mark NAME --pending."
         raise InvalidSettingError(message)
     with _opened(uri=uri, database=database, dir=directory) as (settings, db):
-        name, here = _meant(settings, db, name)
+        name, here = naming.meant(settings, db, name)
         marking.check(db, name)
         entry = Ledger(db).entries().get(name, {})
         wanted = _mark(name, here, entry, applied=applied)
@@ -161,20 +162,6 @@ def import_(
         )
 
 
-def _meant(settings: Settings, db: Database[Any], name: str) -> tuple[str, Migration | None]:
-    """Return a migration's full name and its file. A full name on record is meant before any part of one."""
-    known = Ledger(db).entries()
-    try:
-        migrations = discover(settings.folder)
-        exactly = [one for one in migrations if one.name == name]
-        here = exactly[0] if exactly else None if name in known else find(migrations, name)
-    except UsageError:
-        if name not in known:
-            raise
-        return name, None
-    return (here.name, here) if here else (name, None)
-
-
 def _status(entry: Mapping[str, Any]) -> str:
     return str(entry.get("status", PENDING))
 
@@ -198,7 +185,8 @@ def _check_untouched(name: str, entry: Mapping[str, Any]) -> None:
     if status != PENDING:
         raise NotMarkableError(
             f"{name} is {status}: somebody has begun it, so it is not for a baseline to say. Finish it with "
-            f"`chunkmigrate run {name}`, or use `chunkmigrate mark {name} --applied`. Nothing was changed."
+            f"`{direction_of(entry).command(name)}`, or use `chunkmigrate mark {name} --applied`. Nothing "
+            "was changed."
         )
 
 
@@ -220,7 +208,8 @@ def _consequence(db: Database[Any], wanted: Mark) -> str:
     """Say what a mark means before it is made."""
     name, stands = wanted.migration, control.stands(db, wanted.migration)
     if wanted.applied:
-        half = f" It was begun, and stands {stands.shown()}: what may be left is done by nobody."
+        begun = "It is half rolled back" if _half_back(db, name) else "It was begun"
+        half = f" {begun}, and stands {stands.shown()}: what may be left is done by nobody."
         return f"{name} is taken as applied, and never run.{half if stands.position else ''}"
     if wanted.gone:
         return f"{name} has no file here: it leaves the applied set, and only the history keeps it."
@@ -230,6 +219,10 @@ def _consequence(db: Database[Any], wanted: Mark) -> str:
         f"{name} is taken as pending. Its checkpoints{kept} are deleted: the next run begins with the first "
         "document again. What earlier runs have written stays written."
     )
+
+
+def _half_back(db: Database[Any], name: str) -> bool:
+    return direction_of(Ledger(db).entry(name)).is_down
 
 
 def _marked(db: Database[Any], mark_: Mark) -> str:

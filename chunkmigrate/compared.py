@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import checksum
+from chunkmigrate.direction import UNDO, UP, direction_of
 from chunkmigrate.ledger import APPLIED, PENDING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from chunkmigrate.migration import Migration
 
-UP, DOWN = "up", "down"
+DOWN = UNDO.word
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,7 @@ class Compared:
     name: str
     status: str
     migration: Migration | None
-    direction: str = UP
+    direction: str = UP.word
     drifted: bool = False
     late: bool = False
     foreign: bool = False
@@ -76,7 +77,7 @@ def _missing(here: set[str], entries: Mapping[str, Mapping[str, Any]]) -> Iterat
                 name=name,
                 status=status,
                 migration=None,
-                direction=_direction(entry),
+                direction=direction_of(entry).word,
                 foreign=entry.get("checksum", "") is None,
             )
 
@@ -87,7 +88,7 @@ def _compared(migration: Migration, entries: Mapping[str, Mapping[str, Any]], *,
         name=migration.name,
         status=status,
         migration=migration,
-        direction=_direction(entry),
+        direction=direction_of(entry).word,
         drifted=status == APPLIED and checksum.differs(entry.get("checksum"), migration.checksum),
         late=late and status != APPLIED,
     )
@@ -95,9 +96,3 @@ def _compared(migration: Migration, entries: Mapping[str, Mapping[str, Any]], *,
 
 def _status(entries: Mapping[str, Mapping[str, Any]], name: str) -> str:
     return str(entries[name]["status"]) if name in entries else PENDING
-
-
-def _direction(entry: Mapping[str, Any]) -> str:
-    """Return "down" where a rollback was begun and is not complete."""
-    half = entry.get("direction") == DOWN and entry["status"] not in (APPLIED, PENDING)
-    return DOWN if half else UP

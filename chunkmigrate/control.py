@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import checkpoint, lease_reading, lease_record, leases, records, server
-from chunkmigrate.holder import this_process, user
+from chunkmigrate.direction import direction_of
+from chunkmigrate.holder import place, this_process, user
 from chunkmigrate.lease import POLL_SECONDS
+from chunkmigrate.ledger import Ledger
 from chunkmigrate.scan import RAW
 
 if TYPE_CHECKING:
@@ -51,10 +53,7 @@ class Standing:
 def operator() -> str:
     """Return who asks, as it is put on record: the pod, or user and host."""
     here = this_process()
-    if here.pod:
-        return f"pod {here.pod}"
-    name = user()
-    return f"{name} on {here.host}" if name else f"host {here.host}"
+    return place(pod=here.pod, host=here.host, user="" if here.pod else user())
 
 
 def ask(database: Database[Any], migration: str, what: str, by: str) -> list[LeaseRecord]:
@@ -121,8 +120,9 @@ def unlock(
 
 
 def stands(database: Database[Any], migration: str) -> Standing:
-    """Return where a migration stands, from its last step that was begun. Reads only."""
-    slots = database[checkpoint.COLLECTION].with_options(RAW).find({"migration": migration})
+    """Return where a migration stands, or its rollback, from its last step that was begun. Reads only."""
+    key = direction_of(Ledger(database).entry(migration)).key(migration)
+    slots = database[checkpoint.COLLECTION].with_options(RAW).find({"migration": key})
     places: dict[tuple[int, int], list[Any]] = {}
     for slot in slots:
         places.setdefault((slot["step"], slot.get("partition", 0)), []).append(slot)

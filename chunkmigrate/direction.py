@@ -7,9 +7,13 @@ sets aside, are kept under a name of their own, so that nothing of one direction
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.fencing import down
 from chunkmigrate.ledger import APPLIED, PENDING, ROLLED_BACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,17 @@ class Direction:
         """Return how the migration stands after a run that ended with ``status``."""
         return PENDING if self.is_down and status == APPLIED else status
 
+    def command(self, migration: str) -> str:
+        """Return the command that goes on with a migration."""
+        return f"chunkmigrate {'rollback' if self.is_down else 'run'} {migration}"
+
 
 UP = Direction("up")
 DOWNGRADE = Direction("down", "downgrade")
 UNDO = Direction("down", "undo")
+
+
+def direction_of(entry: Mapping[str, Any]) -> Direction:
+    """Return where a migration is going, by its entry in the ledger: up, unless it is half rolled back."""
+    half = entry.get("status", PENDING) not in (APPLIED, PENDING)
+    return Direction("down", entry.get("way", "")) if half and entry.get("direction") == "down" else UP

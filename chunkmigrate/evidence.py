@@ -13,6 +13,7 @@ import pymongo
 from bson import ObjectId
 
 from chunkmigrate import checkpoint, leases, quarantine, records, server
+from chunkmigrate.direction import UP, Direction
 from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
@@ -79,7 +80,7 @@ def gathered(database: Database[Any], wanted: str | None) -> Evidence:
         database=database.name,
         seen=ours.renewed if ours and status in (DIED, RUNNING) else None,
         left=left,
-        quarantine=quarantine.summary(database, run["migration"]),
+        quarantine=quarantine.summary(database, _key(run)),
     )
 
 
@@ -119,9 +120,15 @@ def _listed(names: Sequence[str]) -> str:
 
 def _place(database: Database[Any], run: Mapping[str, Any]) -> Place | None:
     """Return where a run was at work: at a partition it had taken, or at the last step that was begun."""
-    ours = run.get("place") or undivided(run["migration"])
+    key = _key(run)
+    ours = run.get("place") or undivided(key)
     last = database[checkpoint.COLLECTION].find_one(ours, {"step": 1}, sort=[("step", -1)])
-    return last and Place(run["migration"], last["step"], run.get("place", {}).get("partition", 0))
+    return last and Place(key, last["step"], run.get("place", {}).get("partition", 0))
+
+
+def _key(run: Mapping[str, Any]) -> str:
+    """Return the name under which checkpoints and quarantine of a run are kept."""
+    return Direction(run.get("direction", UP.word)).key(run["migration"])
 
 
 def _left(database: Database[Any], run: Mapping[str, Any]) -> Left | None:

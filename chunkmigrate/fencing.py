@@ -57,8 +57,10 @@ def fence_all(database: Database[Any], migration: str, session: ClientSession | 
 
 
 def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
-    """Forget where a migration stood: its next run begins anew. A run that was overtaken finds no record."""
-    marks = rf"^{re.escape(migration)}(:down)?:\d+(/\d+)?:at work$"
-    every = {"migration": {"$in": [migration, down(migration)]}}
-    of_it = {"$or": [every, {"_id": {"$regex": marks}}]}
+    """Forget where a migration stood, or its rollback: the next run begins anew.
+
+    A run that was overtaken finds no record.
+    """
+    marks = rf"^{re.escape(migration)}:\d+(/\d+)?:at work$"
+    of_it = {"$or": [{"migration": migration}, {"_id": {"$regex": marks}}]}
     database[COLLECTION].delete_many(of_it, session=session)

@@ -12,9 +12,9 @@ import pymongo
 
 from chunkmigrate import leases, server
 from chunkmigrate.errors import UnknownRunError
+from chunkmigrate.holder import runner
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
 from chunkmigrate.plain import in_line
-from chunkmigrate.standing import who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +102,7 @@ def past_run(document: Mapping[str, Any], *, lives: bool, show_values: bool) -> 
         pod=document.get("pod") or "",
         host=document.get("host") or "",
         pid=document.get("pid"),
-        by=who(document),
+        by=document.get("by") or runner(document),
         failure=failure.get("kind") or "",
         document=failure.get("document") or "",
         reason="" if quotes else server.redacted(document.get("reason") or ""),

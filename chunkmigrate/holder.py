@@ -70,9 +70,7 @@ class Holder:
 
     def shown(self) -> str:
         """Return the name people know it by: ``pod migrate-x7k2p on node-3 (pid 1)``."""
-        where = f"pod {self.pod}" if self.pod else f"host {self.host}"
-        node = f" on {self.node}" if self.pod and self.node else ""
-        return f"{where}{node} (pid {self.pid})"
+        return f"{place(pod=self.pod, host=self.host, node=self.node)} (pid {self.pid})"
 
 
 def this_process(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Holder:
@@ -103,6 +101,19 @@ def _indexed_job(environment: Mapping[str, str], host: str) -> str:
     """Return the name of the Job: its pods' hosts are called by it and by the index, ``orders-0``."""
     index = environment.get("JOB_COMPLETION_INDEX")
     return host.removesuffix(f"-{index}") if index else ""
+
+
+def place(*, pod: str, host: str, user: str = "", node: str = "") -> str:
+    """Return where something runs, as people know it: the pod and its node, or else user and host."""
+    if pod:
+        return f"pod {pod} on {node}" if node else f"pod {pod}"
+    return f"{user} on {host}" if user else f"host {host}"
+
+
+def runner(run: Mapping[str, Any]) -> str:
+    """Return who runs something, or did, by the record of the run."""
+    pod, host, user = (run.get(name) or "" for name in ("pod", "host", "user"))
+    return f"{place(pod=pod, host=host or 'unknown', user=user)} (pid {run.get('pid', 'unknown')})"
 
 
 def user() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import checkpoint, control
+from chunkmigrate.direction import UP, Direction
 from chunkmigrate.errors import ChunkmigrateError
 from chunkmigrate.kubernetes.ending import Known
 from chunkmigrate.ledger import PENDING, Ledger
@@ -96,7 +97,7 @@ def _known(run: Mapping[str, Any]) -> Known:
 
 
 def _last(database: Database[Any], migration: str, run: Mapping[str, Any]) -> Known:
-    ours = run.get("place") or undivided(migration)
+    ours = run.get("place") or undivided(Direction(run.get("direction", UP.word)).key(migration))
     generation = run.get("place_generation" if "place" in run else "generation", 0)
     intent = checkpoint.intended(database, ours, generation)
     if intent is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import ObjectId
 
-from chunkmigrate import fencing, lease_record, leases, quarantine, server
+from chunkmigrate import fencing, lease_record, leases, quarantine, server, undo
 from chunkmigrate.errors import LeaseHeldError
 from chunkmigrate.holder import Holder, this_process
 from chunkmigrate.ledger import APPLIED, MIGRATIONS, PENDING, RUNS, Ledger
@@ -106,11 +106,22 @@ def _put(
         raise _refusal(lease_record.present(database, mark.migration))
     fencing.fence_all(database, mark.migration, session)
     line = ObjectId()
-    if not mark.applied:
-        fencing.forget(database, mark.migration, session)
-        quarantine.forget(database, mark.migration, session)
+    _forget(database, mark, session)
     _enter(database, mark, author, {"generation": passed.generation, "run": line}, session)
     database[RUNS].insert_one({"_id": line} | _line(mark, author, passed.generation), session=session)
+
+
+def _forget(database: Database[Any], mark: Mark, session: ClientSession | None) -> None:
+    """Forget where the migration stood, or where its rollback did: the next one begins with all documents.
+
+    What is kept to undo it stays: what the next run writes over is held against that.
+    """
+    back = fencing.down(mark.migration)
+    for key in [back] if mark.applied else [mark.migration, back]:
+        fencing.forget(database, key, session)
+        quarantine.forget(database, key, session)
+    if not mark.applied:
+        undo.unmark(database, mark.migration, session=session)
 
 
 def _enter(

@@ -21,6 +21,7 @@ from bson.raw_bson import RawBSONDocument
 
 from chunkmigrate import raw, server
 from chunkmigrate.errors import ConflictError, DeadlyError, MostlyFailingError, QuarantineFullError
+from chunkmigrate.fencing import down
 from chunkmigrate.raw import Key
 from chunkmigrate.retry import Retry
 from chunkmigrate.scan import RAW
@@ -137,13 +138,13 @@ def judge(counts: Counts, *, ended: bool) -> None:
 def listing(
     database: Database[Any], migration: str | None, *, show_values: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is in quarantine, oldest first; of one migration, or of all. Reads only.
+    """Yield what is in quarantine, oldest first; of one migration and its rollback, or of all. Reads only.
 
     A ``message`` quotes documents only where it is to ``show_values``; else it is not even read. A limit of a
     hundred thousand documents is somebody's: they are neither held nor sorted here, and the tracebacks, most
     of their size, stay where they are.
     """
-    chosen = {} if migration is None else {"migration": migration}
+    chosen = {} if migration is None else {"migration": {"$in": [migration, down(migration)]}}
     message = "$message" if show_values else {"$ifNull": ["$discreet", UNSAID]}
     stages: list[Mapping[str, Any]] = [
         {"$match": chosen},

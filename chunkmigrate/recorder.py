@@ -15,7 +15,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chunkmigrate import clearing, server
-from chunkmigrate.direction import UP
+from chunkmigrate.direction import UP, direction_of
 from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import ServerError, SupersededError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, Ledger
@@ -76,7 +76,7 @@ class Recorder:
         status: str = entry.get("status", PENDING)
         if self._direction.is_down:
             return status == PENDING
-        if entry.get("direction") == "down" and status != PENDING:
+        if direction_of(entry).is_down:
             raise HalfRolledBackError(self._migration.name)
         return not self._quiet and status == APPLIED
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from chunkmigrate.direction import Direction
 from chunkmigrate.outcome import counted
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Report:
     run: str
     database: str
     status: str
+    direction: str
     reason: str
     quarantine_retry: bool
     shared: bool = False
@@ -120,6 +122,16 @@ class Report:
     def paused(self) -> float:
         """How many seconds the run was held up."""
         return sum(self.pauses.values())
+
+    @property
+    def command(self) -> str:
+        """The command that goes on with it."""
+        return Direction(self.direction).command(self.migration)
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether it took the migration back."""
+        return Direction(self.direction).is_down
 
     @property
     def rate(self) -> float | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 
 from chunkmigrate import checkpoint, restoring, server, undo
-from chunkmigrate.direction import DOWNGRADE, UNDO
+from chunkmigrate.direction import DOWNGRADE, UNDO, direction_of
 from chunkmigrate.disorder import HalfRolledBackError, NoWayBackError
 from chunkmigrate.errors import InvalidSettingError, UsageError
 from chunkmigrate.ledger import APPLIED, PAUSED, PENDING, RUNNING, Ledger
@@ -54,7 +54,8 @@ def plan(
         message = "--steps is how many migrations to roll back, 1 or more, and goes without a name."
         raise InvalidSettingError(message)
     known = _known(found, entries)
-    begun = [one for one in known if _is_begun(entries.get(one.name))]
+    # What has one time, as all of a baseline has, goes back in the opposite order.
+    begun = [one for one in reversed(known) if _is_begun(entries.get(one.name))]
     begun.sort(key=lambda one: _when(entries[one.name]), reverse=True)
     if name is None and not begun:
         return Plan([], "Nothing is applied; there is nothing to roll back.")
@@ -72,7 +73,7 @@ def way_back(
 
     Raises `NoWayBackError` where it has none.
     """
-    way = entry.get("way") if entry.get("direction") == "down" else None
+    way = direction_of(entry).way
     down = replace(migration, function="downgrade")
     back = replace(migration, upgrade=partial(restoring.backfill_of, migration=migration.name))
     if way != UNDO.way and _has_downgrade(migration):
@@ -89,10 +90,12 @@ def _has_downgrade(migration: Migration) -> bool:
 
 
 def _check_undo(migration: Migration, database: Database[Any], entry: Mapping[str, Any]) -> None:
-    kept = undo.marked(database, migration.name)
+    kept, origin = undo.marked(database, migration.name), entry.get("origin")
     with pymongo.timeout(server.ATTEMPT_SECONDS):
         begun = database[checkpoint.COLLECTION].distinct("step", {"migration": migration.name})
-    if without := sorted(step + 1 for step in begun if step not in kept):
+    if entry["status"] == APPLIED and origin:
+        missing = f"no run has applied it ({origin}), so what that changed was not kept"
+    elif without := sorted(step + 1 for step in begun if step not in kept):
         some = f"step {without[0]}" if kept else "it"
         missing = f"{some} has kept nothing (Backfill(..., undo=True)), or that was dropped"
     elif kept or (begun and entry["status"] != APPLIED):
@@ -111,7 +114,7 @@ def _known(found: Sequence[Migration], entries: Entries) -> list[Migration]:
     """Return the migrations there are, and those that were applied and whose file is not here."""
     there = {migration.name for migration in found}
     missing = (entry for name, entry in entries.items() if name not in there)
-    return [*found, *map(_without_file, missing)]
+    return [*map(_without_file, missing), *found]
 
 
 def _without_file(entry: Mapping[str, Any]) -> Migration:
@@ -119,7 +122,7 @@ def _without_file(entry: Mapping[str, Any]) -> Migration:
         name=entry["_id"],
         path=Path(f"{entry['_id']}.py"),
         description=entry.get("description", ""),
-        checksum=entry.get("checksum", ""),
+        checksum=entry.get("checksum") or "",
     )
 
 
@@ -152,6 +155,5 @@ def check_droppable(migration: str, database: Database[Any]) -> None:
     if any(run["status"] in (RUNNING, PAUSED) for run in ledger.runs(migration)):
         message = f"{migration} is being run, and keeps what it needs to be undone. Nothing was dropped."
         raise UsageError(message)
-    entry = ledger.entry(migration)
-    if entry.get("direction") == "down" and entry["status"] != PENDING and entry.get("way") == UNDO.way:
+    if direction_of(ledger.entry(migration)) == UNDO:
         raise HalfRolledBackError(migration)

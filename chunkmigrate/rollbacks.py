@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import commands, control, options, saying
+from chunkmigrate import commands, control, naming, options, saying
 from chunkmigrate import settings as settings_
 from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.completion import names
-from chunkmigrate.direction import UNDO
-from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
+from chunkmigrate.direction import UNDO, direction_of
+from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.ledger import CANCELLED, Ledger
-from chunkmigrate.migration import discover, find
+from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.printing import say, warn
@@ -128,7 +128,7 @@ def _each(
             raise StoppedError(message)
         entry = ledger.entry(migration.name)
         direction, back = way_back(migration, runs.database, entry)
-        if entry.get("status") == CANCELLED and entry.get("direction") != "down":
+        if entry.get("status") == CANCELLED and not direction_of(entry).is_down:
             control.clear(runs.database, migration.name)  # what was cancelled is the run, not its way back
         outcome = runs.run(back, direction=direction)
         if direction is UNDO and outcome.counts.skipped:
@@ -168,7 +168,7 @@ def listed(
     """
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
-        rows = kept.space(db) if name is None else kept.listing(db, _named(settings, db, name))
+        rows = kept.space(db) if name is None else kept.listing(db, naming.meant(settings, db, name)[0])
         empty = True
         for row in rows:
             empty = False
@@ -192,7 +192,7 @@ def drop(
     """
     settings = _settings(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
-        migration = _named(settings, db, name)
+        migration = naming.meant(settings, db, name)[0]
         check_droppable(migration, db)
         row = next((row for row in kept.space(db) if row["migration"] == migration), None)
         if row is None:
@@ -209,16 +209,6 @@ def _shown(row: dict[str, Any]) -> str:
     left = f", {row['left']:,} of them left by a rollback" if row["left"] else ""
     records = row["documents"] + row["left"]
     return f"{row['migration']}  {records:,} documents{left}  {format_bytes(row['bytes'])}"
-
-
-def _named(settings: Settings, db: Database[Any], name: str) -> str:
-    """Return the migration's full name: of a file, or one on record whose file is not here."""
-    try:
-        return find(discover(settings.folder), name).name
-    except UsageError:
-        if name not in Ledger(db).entries():
-            raise
-        return name
 
 
 def _confirmed(migration: str) -> bool:

@@ -13,6 +13,7 @@ import pymongo
 
 from chunkmigrate import checkpoint, lease_record, leases, quarantine, server
 from chunkmigrate.compared import compare
+from chunkmigrate.holder import runner
 from chunkmigrate.ledger import APPLIED, DIED, PAUSED, RUNNING, RUNS, Ledger
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def progress_of(runs: Sequence[Mapping[str, Any]]) -> Progress:
         read=sum(one["step_read"] for one in known),
         total=sum(totals) if totals and None not in totals else None,
         documents_per_second=round(sum(rates), 1) if rates else None,
-        by=tuple(map(who, runs)),
+        by=tuple(map(runner, runs)),
     )
 
 
@@ -194,13 +195,6 @@ def rate_of(run: Mapping[str, Any]) -> float | None:
     if second == last:
         second, before = moments[-2]
     return float((read - before) / (last - second)) if last > second else None
-
-
-def who(run: Mapping[str, Any]) -> str:
-    """Return who runs something, or did: the pod, or user and host."""
-    pod, host, user = (run.get(name) or "" for name in ("pod", "host", "user"))
-    where = f"pod {pod}" if pod else f"{user} on {host}" if user else f"host {host}"
-    return f"{where} (pid {run.get('pid', '?')})"
 
 
 def _bounded() -> AbstractContextManager[object]:

@@ -23,6 +23,7 @@ from chunkmigrate.scan import RAW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
 COLLECTION = "chunkmigrate_undo"
@@ -113,7 +114,11 @@ def mark(database: Database[Any], migration: str, step: int, generation: int) ->
 
 
 def unmark(
-    database: Database[Any], migration: str, step: int | None = None, until: int | None = None
+    database: Database[Any],
+    migration: str,
+    step: int | None = None,
+    until: int | None = None,
+    session: ClientSession | None = None,
 ) -> None:
     """Put on record that a step, or none of a migration, keeps all it changes.
 
@@ -123,7 +128,7 @@ def unmark(
     first = {"kept": migration}
     every = {"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}}
     with _bounded():
-        database[COLLECTION].delete_many((every if step is None else one) | _until(until))
+        database[COLLECTION].delete_many((every if step is None else one) | _until(until), session=session)
 
 
 def marked(database: Database[Any], migration: str) -> set[int]:
@@ -159,6 +164,13 @@ def shown(id_: bytes) -> str:
     """Return the document a record's ``_id`` is about, as people read it."""
     namespace, key = target_of(id_)
     return f"{key.shown()} in {namespace.partition('.')[2]}"
+
+
+def is_kept(database: Database[Any], migration: str) -> bool:
+    """Whether anything is kept of a migration, or was left by a rollback of it. Reads only."""
+    with _bounded():
+        found = (database[COLLECTION].find_one(of(migration), {"_id": 1}) for of in (records_of, left_of))
+        return any(one is not None for one in found)
 
 
 def space(database: Database[Any]) -> Iterator[dict[str, Any]]:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, fencing, lease_record, leases, server
+from chunkmigrate import control, fencing, leases, naming, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
 from chunkmigrate.control import CANCEL, PAUSE
-from chunkmigrate.errors import InvalidSettingError, UsageError
+from chunkmigrate.direction import UP, direction_of
+from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
-from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.records import Place
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from chunkmigrate.direction import Direction
     from chunkmigrate.lease_reading import LeaseRecord
     from chunkmigrate.settings import Settings
 
@@ -64,7 +65,7 @@ def resume(name: Name, *, uri: Uri = None, database: DatabaseName = None, direct
         typer.echo(
             f"{migration} may go on {control.stands(db, migration).shown()}; {asked.by} had it "
             f"{_DONE[asked.what]}. A run that waits goes on by itself; else start one with "
-            f"`chunkmigrate run {migration}`."
+            f"`{_begun(db, migration).command(migration)}`."
         )
 
 
@@ -130,7 +131,7 @@ def listed(
     settings = _settings(uri=uri, database=database, dir=directory)
     empty = True
     with opened(settings) as db:
-        named = name and _named(settings, db, name)
+        named = name and naming.meant(settings, db, name)[0]
         for row in quarantine.listing(db, named, show_values=show_values):
             empty = False
             typer.echo(json_of(row) if as_json else _quarantined(row))
@@ -148,9 +149,10 @@ def json_of(row: dict[str, Any]) -> str:
 
 
 def _ask(db: Database[Any], migration: str, what: str) -> None:
-    if _is_applied(db, migration):
+    if _is_done(db, migration, UP):
         typer.echo(f"{migration} is applied already; there is nothing to {what}.")
         return
+    begun = _begun(db, migration)
     seen = control.ask(db, migration, what, control.operator())
     if seen:
         more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
@@ -159,7 +161,7 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
         )
         tokens = {record.token for record in seen}
         after = control.answered(db, migration, tokens, seconds=ANSWER_SECONDS)
-        typer.echo(_answer(db, migration, after, what))
+        typer.echo(_answer(db, migration, after, what, begun))
         return
     where = control.stands(db, migration).shown()
     typer.echo(
@@ -168,16 +170,18 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
     )
 
 
-def _answer(db: Database[Any], migration: str, after: Sequence[LeaseRecord], what: str) -> str:
+def _answer(
+    db: Database[Any], migration: str, after: Sequence[LeaseRecord], what: str, begun: Direction
+) -> str:
     """Say what became of a request, from the leases of those it was made to as they are now."""
     if any(record.held for record in after):
         return (
             f"It has not answered within {ANSWER_SECONDS:.0f} s. It will be {_DONE[what]} at the end of its "
             f"chunk; `chunkmigrate resume {migration}` takes that back."
         )
-    if _is_applied(db, migration):
+    if _is_done(db, migration, begun):
         control.clear(db, migration)
-        return f"{migration} was applied before it could be {_DONE[what]}."
+        return f"{migration} was {begun.called(APPLIED)} before it could be {_DONE[what]}."
     where = control.stands(db, migration).shown()
     if not all(record.released for record in after):
         return (
@@ -210,7 +214,7 @@ def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:
     last = "" if server.has_transactions(db.client) else " but the chunk it is writing"
     typer.echo(
         f"{what} If that run still lives it commits nothing{last}, and ends with exit code 5. Go on with "
-        f"`chunkmigrate run {held[0].migration}`."
+        f"`{_begun(db, held[0].migration).command(held[0].migration)}`."
     )
 
 
@@ -226,26 +230,19 @@ def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
 def _chosen(name: str, **flags: Any) -> Iterator[tuple[Database[Any], str]]:
     settings = _settings(**flags)
     with opened(settings) as db:
-        yield db, _named(settings, db, name)
-
-
-def _named(settings: Settings, db: Database[Any], name: str) -> str:
-    """Return the migration's full name: of a file, or one that has run and whose file is not here."""
-    try:
-        return find(discover(settings.folder), name).name
-    except UsageError:
-        if lease_record.look(db, name) is None:
-            raise
-        return name
+        yield db, naming.meant(settings, db, name)[0]
 
 
 def _settings(**flags: Any) -> Settings:
     return settings_.resolve(flags, os.environ, Path())
 
 
-def _is_applied(db: Database[Any], migration: str) -> bool:
-    entry = Ledger(db).entries().get(migration)
-    return entry is not None and entry["status"] == APPLIED
+def _begun(db: Database[Any], migration: str) -> Direction:
+    return direction_of(Ledger(db).entry(migration))
+
+
+def _is_done(db: Database[Any], migration: str, direction: Direction) -> bool:
+    return Ledger(db).entry(migration).get("status") == direction.stands(APPLIED)
 
 
 def _quarantined(row: dict[str, Any]) -> str:

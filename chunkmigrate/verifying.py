@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from chunkmigrate import saying, verification
 from chunkmigrate import settings as settings_
+from chunkmigrate.direction import direction_of
 from chunkmigrate.errors import VerificationError
 from chunkmigrate.ledger import APPLIED, PENDING, Ledger
 from chunkmigrate.migration import discover, find
@@ -21,6 +22,8 @@ from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Ur
 from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chunkmigrate.migration import Migration
     from chunkmigrate.verification import Verified
 
@@ -43,22 +46,32 @@ def verify(
     with opened(settings) as db:
         found = verification.ask(migration, db)
         verification.record(db, migration.name, found)
-        status = Ledger(db).entries().get(migration.name, {}).get("status", PENDING)
+        entry = Ledger(db).entry(migration.name)
     if as_json:
-        typer.echo(_json(migration.name, found, status, show_values=show_values))
+        typer.echo(_json(migration.name, found, entry, show_values=show_values))
     if not found.passed:
         raise _failure(migration, found, settings.folder, show_values=show_values) from found.cause
-    after = "" if status == APPLIED else f" It is {status}; `chunkmigrate run {migration.name}` applies it."
     if not as_json:
+        after = _after(migration.name, entry)
         typer.echo(f"{migration.name} passes its verification, in {format_duration(found.seconds)}.{after}")
 
 
-def _json(name: str, found: Verified, status: str, *, show_values: bool) -> str:
+def _json(name: str, found: Verified, entry: Mapping[str, Any], *, show_values: bool) -> str:
     import json
 
     what = found.sentence if show_values else found.discreet
     told = {"migration": name, "passed": found.passed, "sentence": what, "seconds": round(found.seconds, 3)}
-    return json.dumps(told | {"status": status})
+    return json.dumps(told | {"status": entry.get("status", PENDING)})
+
+
+def _after(name: str, entry: Mapping[str, Any]) -> str:
+    """Say what is left to do where a migration is not applied."""
+    status, begun = entry.get("status", PENDING), direction_of(entry)
+    if status == APPLIED:
+        return ""
+    if begun.is_down:
+        return f" It is half rolled back; `{begun.command(name)}` goes on with that."
+    return f" It is {status}; `{begun.command(name)}` applies it."
 
 
 def _failure(migration: Migration, found: Verified, folder: Path, *, show_values: bool) -> VerificationError:

@@ -188,3 +188,20 @@ def test_documented(name: str) -> None:
 def test_documented_within(name: str) -> None:
     """So is what is in them."""
     assert f"`{name}`" in DOCUMENTED
+
+
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        ("ServerError", "The server failed; what is committed is safe"),
+        ("HalfRolledBackError", "A rollback of this migration has begun and is not complete."),
+        ("ValueError", ""),
+    ],
+)
+def test_meaning(kind: str, meaning: str) -> None:
+    """What a failure means is told where its class is one of ours, in whichever module that is."""
+    failure = told(status="failed", failure={"kind": kind}).failure
+
+    assert failure
+    assert failure.meaning.startswith(meaning)
+    assert bool(failure.meaning) == bool(meaning)

@@ -47,6 +47,13 @@ def test_steps() -> None:
     assert names(FOUND, entries("a", "b", "c"), None, 9) == ["c", "b", "a"]
 
 
+def test_of_one_time() -> None:
+    """What was put on record at one time, as by a baseline, goes back in the opposite of its order."""
+    same = {name: entry | {"began": NOW} for name, entry in entries("a", "b", "c").items()}
+    assert names(FOUND, same) == ["c"]
+    assert names(FOUND, same, None, 2) == ["c", "b"]
+
+
 def test_named() -> None:
     """One that is named is rolled back, also where its file is gone; one that is pending is not."""
     assert names(FOUND, entries("a", "b", "c"), "b") == ["b"]
