@@ -193,12 +193,13 @@ def drop(
     with opened(settings) as db:
         migration = _named(settings, db, name)
         check_droppable(migration, db)
-        row = next((row for row in kept.space(db) if row["migration"] == migration), None)
+        row = next(kept.space(db, migration), None)
         if row is None:
             typer.echo(f"Nothing is kept to undo {migration}.")
             return
         typer.echo(_shown(row))
         if yes or _confirmed(migration):
+            check_droppable(migration, db)  # a run may have begun while that was thought over
             typer.echo(f"{_many(kept.drop(db, migration), 'record')} dropped.")
 
 

@@ -13,12 +13,15 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.collation import Collation
 
-from chunkmigrate import Backfill, clearing, scan, server, undo
-from chunkmigrate.direction import DOWNGRADE
+from chunkmigrate import Backfill, clearing, lease_record, scan, server, undo
+from chunkmigrate.direction import DOWNGRADE, UNDO
 from chunkmigrate.disorder import HalfRolledBackError
-from chunkmigrate.errors import TooLargeError, UsageError
+from chunkmigrate.errors import SupersededError, TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
+from chunkmigrate.memory import Sensor, process_rss
+from chunkmigrate.restoring import backfill_of
 from chunkmigrate.rollback import check_droppable
+from chunkmigrate.runner import Run
 from chunkmigrate.scan import RAW
 from chunkmigrate.standing import standings
 from tests.integration.random_updates import Maker
@@ -457,6 +460,40 @@ def test_overtaken(opened: Database[Any]) -> None:
 
     assert opened.chunkmigrate_checkpoints.count_documents({"migration": "m"}) == 2
     assert opened[undo.COLLECTION].count_documents({}) == 21
+
+
+def test_overtaken_at_its_end(opened: Database[Any]) -> None:
+    """A rollback that was overtaken takes nothing out of quarantine: a later run has set that aside."""
+    given(opened)
+    applied(opened, lambda db: Backfill(scan(db.c), WRITES["$push"], undo=True))
+    sensor = Sensor(memory=process_rss()() + 448 * MIB)
+    run = Run(migration_of(lambda db: backfill_of(db, "m")), opened, sensor, writers=1, direction=UNDO)
+
+    def overtaken() -> None:
+        for _ in run:
+            held = lease_record.present(opened, "m")
+            lease_record.revoke(lease_record.collection_of(opened), "m", held.token, None)
+            aside = {"_id": {"migration": "m", "step": 0, "document": 1}, "migration": "m", "step": 0}
+            opened.chunkmigrate_quarantine.replace_one({"_id": aside["_id"]}, aside, upsert=True)
+
+    with pytest.raises(SupersededError):
+        overtaken()
+    assert opened.chunkmigrate_quarantine.count_documents({}) == 1
+
+
+def test_space_of_one(opened: Database[Any]) -> None:
+    """What is kept of one migration is counted apart from all others, whatever their names begin with."""
+    for name, documents in (("m", 3), ("m2", 2), ("l", 1)):
+        opened[undo.COLLECTION].insert_many(
+            {"_id": {"migration": name, "namespace": "d.c", "document": n}} for n in range(documents)
+        )
+    opened[undo.COLLECTION].insert_one({"_id": {"left": "m", "run": 1, "namespace": "d.c", "document": 1}})
+    undo.mark(opened, "m", 0, 1)
+
+    [row] = undo.space(opened, "m")
+
+    assert (row["migration"], row["documents"], row["left"]) == ("m", 3, 1)
+    assert [row["migration"] for row in undo.space(opened)] == ["l", "m", "m2"]
 
 
 def test_other_databases(opened: Database[Any]) -> None:
