@@ -251,7 +251,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.history", {"overview"}),
         ("chunkmigrate.selection", {"sequence"}),
         ("chunkmigrate.sequence", {"cli", "overview", "trying"}),
-        ("chunkmigrate.folder", {"migration", "overview", "sequence"}),
+        ("chunkmigrate.folder", {"linting.checking", "migration", "overview", "sequence"}),
         ("chunkmigrate.scaffolding", {"cli"}),
         ("chunkmigrate.testing", set()),
         ("chunkmigrate.confined", {"testing"}),
