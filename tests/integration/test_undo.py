@@ -13,10 +13,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.collation import Collation
 
-from chunkmigrate import Backfill, clearing, lease_record, scan, server, undo
+from chunkmigrate import Backfill, clearing, keeping, lease_record, scan, server, undo
 from chunkmigrate.direction import DOWNGRADE, UNDO
 from chunkmigrate.disorder import HalfRolledBackError
-from chunkmigrate.errors import SupersededError, TooLargeError, UsageError
+from chunkmigrate.errors import DocumentError, SupersededError, TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
 from chunkmigrate.memory import Sensor, process_rss
 from chunkmigrate.restoring import backfill_of
@@ -388,6 +388,24 @@ def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any])
 
     assert stored(opened) == before
     assert opened[undo.COLLECTION].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("write", [UpdateMany({"a": {"$gte": 0}}, {"$inc": {"n": 1}}), DeleteMany({})])
+def test_matches_too_many(opened: Database[Any], monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
+    """A write that matches more documents than can be kept in its transaction is refused, by the document."""
+    given(opened)
+    before = stored(opened)
+    monkeypatch.setattr(keeping, "MOST_MATCHED", 19)
+
+    with pytest.raises(DocumentError, match="_id 0 matches more than 19 documents"):
+        applied(opened, lambda db: Backfill(scan(db.c), lambda _: write, undo=True))
+    assert stored(opened) == before
+
+    monkeypatch.setattr(keeping, "MOST_MATCHED", 20)
+    applied(opened, lambda db: Backfill(scan(db.c), lambda _: write, undo=True))
+    undone(opened)
+
+    assert stored(opened) == before
 
 
 def test_standalone(standalone_uri: str) -> None:
