@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chunkmigrate.disorder import SameNameError
 from chunkmigrate.errors import InvalidModuleError, InvalidSettingError
-from chunkmigrate.plain import in_line
+from chunkmigrate.plain import in_line, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +26,6 @@ _UPGRADE = re.compile(rb"^(async[ \t]+)?def[ \t]+upgrade\b|^upgrade[ \t]*=", re.
 # Folders of Python's and of tests, where nobody looks for a migration.
 _NOBODYS = frozenset({"tests", "__pycache__"})
 _TESTS = re.compile(r"conftest|test_.*|.*_test")
-
-_LISTED = 8
 
 
 def files(folder: Path) -> list[Path]:
@@ -58,12 +56,11 @@ def is_migration(path: Path) -> bool:
 
 def leftovers(folder: Path) -> str:
     """Return a sentence about files that look like migrations and are not run, where there are some."""
-    names = [in_line(path.name) for path in sorted(folder.iterdir()) if _is_leftover(path)]
+    names = [path.name for path in sorted(folder.iterdir()) if _is_leftover(path)]
     if not names:
         return ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (
-        f"{folder} has files that look like migrations and are not run: {', '.join(names[:_LISTED])}{more}. "
+        f"{folder} has files that look like migrations and are not run: {listed(names)}. "
         "A migration is called NAME.py. Rename them, or move them away."
     )
 

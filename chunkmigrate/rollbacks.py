@@ -20,7 +20,7 @@ from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.completion import names
 from chunkmigrate.direction import UNDO
-from chunkmigrate.errors import InvalidSettingError, StoppedError, UsageError
+from chunkmigrate.errors import StoppedError, UsageError
 from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
@@ -198,7 +198,8 @@ def drop(
             typer.echo(f"Nothing is kept to undo {migration}.")
             return
         typer.echo(_shown(row))
-        if yes or _confirmed(migration):
+        question = f"Drop it? {migration} cannot be undone any more then."
+        if yes or commands.confirmed(question, f"undo drop {migration}"):
             check_droppable(migration, db)  # a run may have begun while that was thought over
             typer.echo(f"{_many(kept.drop(db, migration), 'record')} dropped.")
 
@@ -219,16 +220,6 @@ def _named(settings: Settings, db: Database[Any], name: str) -> str:
         if name not in Ledger(db).entries():
             raise
         return name
-
-
-def _confirmed(migration: str) -> bool:
-    if not sys.stdin.isatty():
-        message = f"undo drop asks before it drops anything; in a script use `undo drop {migration} --yes`."
-        raise InvalidSettingError(message)
-    if typer.confirm(f"Drop it? {migration} cannot be undone any more then."):
-        return True
-    typer.echo("Nothing was changed.")
-    return False
 
 
 def _settings(**flags: Any) -> Settings:
