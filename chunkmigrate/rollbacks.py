@@ -213,11 +213,11 @@ def _shown(row: dict[str, Any]) -> str:
 
 
 def _named(settings: Settings, db: Database[Any], name: str) -> str:
-    """Return the migration's full name: of a file, or one on record whose file is not here."""
+    """Return the migration's full name: of a file, or one on record, or kept, whose file is not here."""
     try:
         return find(discover(settings.folder), name).name
     except UsageError:
-        if name not in Ledger(db).entries():
+        if name not in Ledger(db).entries() and not any(kept.space(db, name)):
             raise
         return name
 
