@@ -295,6 +295,30 @@ def test_rolled_back_meanwhile(
     assert db.c.count_documents({"n": 1}) == 1_499
 
 
+def test_held_by_another(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A partition is given back undone while somebody who is not of the group has the migration's lease."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    name, leases = shared_with(db, process[1]), lease_record.collection_of(db)
+    freed = {"generation": 0}
+
+    def taken(event: str, *_: Any, **__: Any) -> None:
+        if event == "waiting" and not freed["generation"]:
+            assert lease_record.claim(leases, "m", replace(process[1], group=""), 30)
+            lease_record.release(leases, name, process[1].token)
+            freed["generation"] = lease_record.present(db, name).generation
+
+    def stopped() -> bool:
+        seen = lease_record.present(db, name)
+        return bool(freed["generation"]) and seen.released and seen.generation > freed["generation"]
+
+    assert group
+    list(run_of(db, tmp_path, add_one, note=taken, stopped=stopped))
+    assert db.c.count_documents({"n": 1}) == 1_499
+
+
 def test_nobody_goes_on(db: Database[Any], process: tuple[subprocess.Popen[str], Holder]) -> None:
     """Who has a partition and was frozen until its lease ran out does not go on beside a rollback."""
     name, leases = shared_with(db, process[1]), lease_record.collection_of(db)
