@@ -7,7 +7,6 @@ there is ``marking``'s business, what another tool's history says ``importing``'
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, lease_record, marking, naming, quarantine
+from chunkmigrate import commands, control, lease_record, marking, naming, quarantine
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
 from chunkmigrate.direction import direction_of
@@ -26,19 +25,16 @@ from chunkmigrate.marking import BASELINE, MARKED, Author, Mark
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
-from chunkmigrate.plain import in_line
+from chunkmigrate.plain import in_line, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from pymongo.database import Database
 
     from chunkmigrate.importing import Findings
     from chunkmigrate.migration import Migration
     from chunkmigrate.settings import Settings
-
-# How many names a sentence lists.
-_LISTED = 8
 
 # What is still asked of a migration after it was marked.
 _ASKED = {control.PAUSE: "paused", control.CANCEL: "cancelled"}
@@ -84,7 +80,7 @@ def mark(
             return
         _check(name, entry)
         typer.echo(_consequence(db, wanted))
-        if yes or applied or _confirmed(f"Mark {name} as pending?", f"mark {name} --pending"):
+        if yes or applied or commands.confirmed(f"Mark {name} as pending?", f"mark {name} --pending"):
             marking.put(db, [wanted], Author(by=control.operator(), why=reason))
             typer.echo(_marked(db, wanted))
 
@@ -119,7 +115,7 @@ def baseline(
         typer.echo("These are taken as applied, and never run:")
         for one in left:
             typer.echo(f"  {one.name}  {one.description}".rstrip())
-        if yes or _confirmed("Take them as applied?", "baseline"):
+        if yes or commands.confirmed("Take them as applied?", "baseline"):
             marks = [_mark(one.name, one, {}, applied=True, origin=BASELINE) for one in left]
             marking.put(db, marks, Author(by=control.operator(), why=reason))
             typer.echo(f"{_counted(len(marks))} marked as applied.")
@@ -244,14 +240,14 @@ def _told(findings: Findings, heading: str) -> Iterator[str]:
         at = f"applied {mark_.at:%Y-%m-%d %H:%M:%S} UTC" if mark_.at else "applied, nobody knows when"
         yield f"  {in_line(mark_.migration)}  {at}"
     if findings.known:
-        yield f"Applied here already: {_listed(findings.known)}."
+        yield f"Applied here already: {listed(findings.known)}."
     if findings.withdrawn:
-        yield f"Marked as pending here, and staying so: {_listed(findings.withdrawn)}."
+        yield f"Marked as pending here, and staying so: {listed(findings.withdrawn)}."
     if findings.fileless:
-        yield f"Without a file here, kept as history: {_listed(findings.fileless)}."
+        yield f"Without a file here, kept as history: {listed(findings.fileless)}."
     if findings.pending:
         yield (
-            f"Not in that history, and pending: {_listed(findings.pending)}. Where their changes are in the "
+            f"Not in that history, and pending: {listed(findings.pending)}. Where their changes are in the "
             "data all the same, `chunkmigrate mark NAME --applied` says so."
         )
 
@@ -264,23 +260,8 @@ def _json(findings: Findings, **facts: Any) -> str:
     return json.dumps(facts | findings.document(), default=spelled)
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return in_line(", ".join(names[:_LISTED])) + more
-
-
 def _counted(number: int, what: str = "migration") -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _confirmed(question: str, command: str) -> bool:
-    if not sys.stdin.isatty():
-        message = f"{command.partition(' ')[0]} asks first; in a script use `{command} --yes`."
-        raise InvalidSettingError(message)
-    if typer.confirm(question):
-        return True
-    typer.echo("Nothing was changed.")
-    return False
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def of_upgrade(
         undo.leave(database, migration, left_by, generation)
     database[undo.COLLECTION].delete_many(undo.records_of(migration, generation))
     with pymongo.timeout(server.ATTEMPT_SECONDS):
-        database[quarantine.COLLECTION].delete_many({"migration": migration})
+        quarantine.forget(database, migration, None)
     _forget(database, migration, generation)
 
 

@@ -1,4 +1,4 @@
-"""Commands: how one gets onto the command line, and what its help ends with.
+"""Commands: how one gets onto the command line, what its help ends with, and how it asks before it acts.
 
 A command's docstring is its help, and the last paragraph of it, ``Example: ...``, stands beneath its options.
 What the command does is its module's business.
@@ -7,9 +7,12 @@ What the command does is its module's business.
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+
+from chunkmigrate.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,3 +38,17 @@ def add(to: typer.Typer, verb: Verb, name: str | None = None) -> Verb:
     """Add a command, by its function's name or by the one given, and return its function."""
     help_, _, example = (inspect.getdoc(verb) or "").partition(_EXAMPLE)
     return to.command(name, help=help_.strip(), epilog=f"{_EXAMPLE}{example}")(verb)
+
+
+def confirmed(question: str, command: str) -> bool:
+    """Ask; ``command`` is what goes on without, once it says so with ``--yes``.
+
+    Raises `InvalidSettingError` where there is nobody to answer.
+    """
+    if not sys.stdin.isatty():
+        message = f"`{command}` asks first; in a script use `{command} --yes`."
+        raise InvalidSettingError(message)
+    if typer.confirm(question):
+        return True
+    typer.echo("Nothing was changed.")
+    return False

@@ -17,7 +17,7 @@ from chunkmigrate.direction import UP, Direction
 from chunkmigrate.errors import UnknownRunError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import DIED, RUNNING, RUNS
-from chunkmigrate.plain import in_line
+from chunkmigrate.plain import listed
 from chunkmigrate.records import Place, undivided
 from chunkmigrate.scan import RAW
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 # The history has lines that are none: what was marked has an origin.
 _A_RUN = {"origin": None}
-
-# How many names a sentence lists.
-_LISTED = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,20 +99,16 @@ def _chosen(runs: Collection[Any], wanted: str | None) -> Mapping[str, Any]:
     if len(matching) == 1:
         return {"migration": matching[0]}
     if matching:
-        message = f"{wanted} could be {_listed(matching)}; write more of its name."
+        message = f"{wanted} could be {listed(matching)}; write more of its name."
     else:
-        message = f"There is no run {wanted}, nor one of a migration of that name. There is {_listed(names)}."
+        known = listed(names) or "none at all"
+        message = f"There is no run {wanted}, nor one of a migration of that name. There is {known}."
     raise UnknownRunError(message)
 
 
 def _latest(runs: Collection[Any], chosen: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found: Mapping[str, Any] | None = runs.find_one({**_A_RUN, **chosen}, sort=[("began", -1), ("_id", -1)])
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (in_line(", ".join(names[:_LISTED])) + more) if names else "none at all"
 
 
 def _place(database: Database[Any], run: Mapping[str, Any]) -> Place | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chunkmigrate.disorder import SameNameError
 from chunkmigrate.errors import InvalidModuleError, InvalidSettingError
-from chunkmigrate.plain import in_line
+from chunkmigrate.plain import in_line, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +26,6 @@ _UPGRADE = re.compile(rb"^(async[ \t]+)?def[ \t]+upgrade\b|^upgrade[ \t]*=", re.
 # Folders of Python's and of tests, where nobody looks for a migration.
 _NOBODYS = frozenset({"tests", "__pycache__"})
 _TESTS = re.compile(r"conftest|test_.*|.*_test")
-
-_LISTED = 8
 
 
 def files(folder: Path) -> list[Path]:
@@ -49,14 +47,20 @@ def files(folder: Path) -> list[Path]:
         raise InvalidSettingError(message) from error
 
 
+def is_migration(path: Path) -> bool:
+    """Whether a file is a migration, by its name; of a test's, by what is in it."""
+    if path.suffix != ".py" or _is_nobodys(path.name) or not path.is_file():
+        return False
+    return not _TESTS.fullmatch(path.stem) or _defines_upgrade(path)
+
+
 def leftovers(folder: Path) -> str:
     """Return a sentence about files that look like migrations and are not run, where there are some."""
-    names = [in_line(path.name) for path in sorted(folder.iterdir()) if _is_leftover(path)]
+    names = [path.name for path in sorted(folder.iterdir()) if _is_leftover(path)]
     if not names:
         return ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (
-        f"{folder} has files that look like migrations and are not run: {', '.join(names[:_LISTED])}{more}. "
+        f"{folder} has files that look like migrations and are not run: {listed(names)}. "
         "A migration is called NAME.py. Rename them, or move them away."
     )
 
@@ -69,7 +73,7 @@ def check_aliases(found: Sequence[Migration]) -> None:
 def _files(there: Sequence[Path]) -> list[Path]:
     for path in there:
         _check(path)
-    found = [path for path in there if _is_migration(path)]
+    found = [path for path in there if is_migration(path)]
     packages = [path for path in there if (path / "__init__.py").exists()]
     _check_names([*((path.stem, path) for path in found), *((path.name, path) for path in packages)])
     for path in there:
@@ -107,15 +111,9 @@ def _is_nobodys(name: str) -> bool:
     return name.startswith((".", "_")) or name in _NOBODYS
 
 
-def _is_migration(path: Path) -> bool:
-    if path.suffix != ".py" or _is_nobodys(path.name) or not path.is_file():
-        return False
-    return not _TESTS.fullmatch(path.stem) or _defines_upgrade(path)
-
-
 def _is_leftover(path: Path) -> bool:
     """Whether a file looks like a migration and is none: by its name, or by what is in it."""
-    if path.is_dir() or _is_migration(path):
+    if path.is_dir() or is_migration(path):
         return False
     if path.suffix.lower() == ".py":
         return _defines_upgrade(path)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 # The project's own records are no documents of anybody's: a document that leaves quarantine stays out of it.
 OURS = "chunkmigrate_"
 
+# Their _ids are held together, some 200 bytes each, and a transaction may take a minute.
+MOST_MATCHED = 100_000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keeping:
@@ -146,10 +149,13 @@ class _Sent:
         for name in ("hint", "collation", "sort"):
             if part := statement.part(name):
                 options[name] = bson.decode(part)[name]
-        if not (statement.many or statement.collated):
-            options["limit"] = 1
+        several = statement.many or statement.collated
+        options["limit"] = MOST_MATCHED + 1 if several else 1
         condition = RawBSONDocument(statement.filter)
-        return [*self.images.sizes(self.namespace, condition, statement.fields, **options)]
+        found = [*self.images.sizes(self.namespace, condition, statement.fields, **options)]
+        if len(found) > MOST_MATCHED:
+            raise refused(self.chunk, statement.owner, _too_many(self.chunk.owner(statement.owner)))
+        return found
 
     def _part(
         self,
@@ -222,6 +228,15 @@ class _Sent:
             return self.keeping.room.for_one(size, self.chunk.owner(owner))
         except DocumentError as error:
             raise refused(self.chunk, owner, error) from error
+
+
+def _too_many(document_id: Any) -> DocumentError:
+    message = (
+        f"A write for document _id {document_id!r} matches more than {MOST_MATCHED:,} documents; what each "
+        "of them was cannot be kept in the one transaction that changes them. Nothing of its chunk was "
+        "written. Scan the documents that are to change, and write one at a time."
+    )
+    return DocumentError(document_id, message)
 
 
 def _union(statements: Sequence[Statement]) -> frozenset[bytes] | None:

@@ -31,16 +31,23 @@ STAND_SECONDS, AGAIN_SECONDS = 2.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Where a migration stands, and what is known of its last runs."""
+    """Where a migration stands, and what is known of its last runs.
+
+    Where several processes share its step, instead of a position how many of its ``partitions`` are ``done``.
+    """
 
     status: str
     read: int
     position: str | None
     runs: tuple[Known, ...]
+    partitions: int = 0
+    done: int = 0
 
     def shown(self) -> str:
         """Return it as people read it."""
         where = "before its first document" if self.position is None else f"behind _id {self.position}"
+        if self.partitions:
+            where = f"{self.done} of {self.partitions} partitions done"
         return f"{self.status}, {self.read:,} documents read, {where}"
 
 
@@ -81,7 +88,8 @@ def stand(database: Database[Any], migration: str) -> Stand:
     entry = Ledger(database).entries().get(migration)
     where = control.stands(database, migration)
     status = entry["status"] if entry else PENDING
-    return Stand(status, where.read, where.position, known(database, migration))
+    runs = known(database, migration)
+    return Stand(status, where.read, where.position, runs, where.partitions, where.done)
 
 
 def known(database: Database[Any], migration: str) -> tuple[Known, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bson import MaxKey
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -40,6 +41,13 @@ _STAMP = {"$convert": {"input": "$renewed", "to": "long", "onError": None, "onNu
 _NEXT = {"$add": [{"$cond": [{"$isNumber": "$generation"}, "$generation", 0]}, 1]}
 
 _NOBODY: dict[str, Any] = {"generation": 0, "holder": None, "released": True, "asked": None, "former": None}
+_PASSED: dict[str, Any] = {
+    "generation": _NEXT,
+    "holder": None,
+    **dict.fromkeys(("renewed", "since", "until"), "$$NOW"),
+    "released": True,
+    "former": None,
+}
 
 
 def collection_of(database: Database[Any]) -> Collection[Any]:
@@ -135,9 +143,23 @@ def pass_over(
 
     None where somebody else has it.
     """
-    nobody = {"generation": _NEXT, "holder": None, "until": "$$NOW", "released": True, "former": None}
     ours = {"_id": migration, "$expr": {"$or": _free(over)}}
-    return _updated(collection, ours, {"renewed": "$$NOW", "since": "$$NOW"} | nobody, session)
+    return _updated(collection, ours, _PASSED, session)
+
+
+def pass_over_partitions(collection: Collection[Any], migration: str, session: ClientSession | None) -> None:
+    """Take the leases of all partitions of a migration from whoever has not given theirs back.
+
+    One that has run out is renewed by its holder while nobody else took it: who only was frozen would go on.
+    """
+    unreturned = {**of_partitions(migration), "released": False}
+    collection.update_many(unreturned, [{"$set": _PASSED}], session=session)
+
+
+def of_partitions(migration: str) -> dict[str, Any]:
+    """Return what the records of a migration's partitions match: a range of ``_id``s, in which they lie."""
+    first = {"migration": migration}
+    return {"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}}
 
 
 def _free(over: LeaseRecord | None) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.holder import Holder, Liveness, liveness, this_process
-from chunkmigrate.lease_record import found
+from chunkmigrate.lease_record import found, of_partitions
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -38,4 +38,4 @@ def last_of(database: Database[Any], migration: str, token: str | None) -> Lease
 
 
 def _of(migration: str) -> dict[str, Any]:
-    return {"$or": [{"_id": migration}, {"_id.migration": migration}]}
+    return {"$or": [{"_id": migration}, of_partitions(migration)]}

@@ -99,11 +99,11 @@ def _freed(database: Database[Any], migration: str) -> LeaseRecord:
 def _put(
     database: Database[Any], mark: Mark, over: LeaseRecord, author: Author, session: ClientSession | None
 ) -> None:
-    passed = lease_record.pass_over(
-        lease_record.collection_of(database), mark.migration, over=over, session=session
-    )
+    records = lease_record.collection_of(database)
+    passed = lease_record.pass_over(records, mark.migration, over=over, session=session)
     if passed is None:
         raise _refusal(lease_record.present(database, mark.migration))
+    lease_record.pass_over_partitions(records, mark.migration, session)
     fencing.fence_all(database, mark.migration, session)
     line = ObjectId()
     _forget(database, mark, session)

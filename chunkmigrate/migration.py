@@ -25,6 +25,7 @@ from chunkmigrate.errors import (
     UnknownMigrationError,
 )
 from chunkmigrate.order import ordered
+from chunkmigrate.plain import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -193,13 +194,7 @@ def find(migrations: Sequence[Migration], name: str) -> Migration:
 
 
 def _listed(migrations: Sequence[Migration]) -> str:
-    names = [migration.name for migration in migrations]
-    shown = ", ".join(names[:8])
-    return (
-        (shown + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
-        if names
-        else "none in this folder"
-    )
+    return listed([migration.name for migration in migrations]) or "none in this folder"
 
 
 # What a migration depends on; the second is what pymongo-migrate's modules call it.

@@ -6,6 +6,14 @@ as Python spells them. That a text is not taken for markup is the page's busines
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# More names than so many nobody reads in a sentence.
+_LISTED = 8
+
 # Lines and columns are what a text may have.
 _LAYOUT = "\n\t"
 
@@ -28,6 +36,16 @@ def in_line(text: str) -> str:
     'a b c'
     """
     return " ".join(visible(text).split())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: the first few, and how many more there are.
+
+    >>> listed("abcdefghij")
+    'a, b, c, d, e, f, g, h and 2 more'
+    """
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(map(in_line, names[:_LISTED])) + more
 
 
 def _spelled(character: str) -> str:

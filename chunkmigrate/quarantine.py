@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import bson
 import pymongo
+from bson import MaxKey
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 
@@ -144,7 +145,7 @@ def listing(
     hundred thousand documents is somebody's: they are neither held nor sorted here, and the tracebacks, most
     of their size, stay where they are.
     """
-    chosen = {} if migration is None else {"migration": {"$in": [migration, down(migration)]}}
+    chosen = {} if migration is None else {"$or": [of(migration), of(down(migration))]}
     message = "$message" if show_values else {"$ifNull": ["$discreet", UNSAID]}
     stages: list[Mapping[str, Any]] = [
         {"$match": chosen},
@@ -169,7 +170,7 @@ def summary(database: Database[Any], migration: str) -> list[dict[str, Any]]:
     Reads only, and never what a document holds or what was said of it.
     """
     stages: list[Mapping[str, Any]] = [
-        {"$match": {"migration": migration}},
+        {"$match": of(migration)},
         {"$group": {"_id": "$reason", "documents": {"$sum": 1}}},
         {"$sort": {"documents": -1, "_id": 1}},
     ]
@@ -184,7 +185,7 @@ def summary(database: Database[Any], migration: str) -> list[dict[str, Any]]:
 
 def _few(kept: Collection[RawBSONDocument], migration: str, reason: Any) -> list[str]:
     with pymongo.timeout(server.ATTEMPT_SECONDS):
-        found = kept.find({"migration": migration, "reason": reason}, {"document": 1}).limit(FEW)
+        found = kept.find(of(migration) | {"reason": reason}, {"document": 1}).limit(FEW)
         return [_key(document).shown() for document in found]
 
 
@@ -218,14 +219,23 @@ def _page(database: Database[Any], migration: str, step: int, after: Key | None)
 
 def count(database: Database[Any], migration: str, step: int | None = None) -> int:
     """Return how many documents of a migration are in quarantine, or of one of its steps."""
-    chosen = {"migration": migration} | ({} if step is None else {"step": step})
     with pymongo.timeout(server.ATTEMPT_SECONDS):
-        return database[COLLECTION].count_documents(chosen)
+        return database[COLLECTION].count_documents(of(migration, step))
 
 
 def forget(database: Database[Any], migration: str, session: ClientSession | None) -> None:
     """Forget what was set aside: whoever begins anew looks at every document again."""
-    database[COLLECTION].delete_many({"migration": migration}, session=session)
+    database[COLLECTION].delete_many(of(migration), session=session)
+
+
+def of(migration: str, step: int | None = None) -> dict[str, Any]:
+    """Return what the documents of a migration match, or of one of its steps: the range of their ``_id``s.
+
+    There is an index on nothing else, and others may have a hundred thousand documents here.
+    """
+    first = {"migration": migration} | ({} if step is None else {"step": step})
+    end = {"migration": migration, "step": MaxKey() if step is None else step + 1}
+    return {"_id": {"$gt": first, "$lt": end}}
 
 
 def _storable(text: str) -> str:

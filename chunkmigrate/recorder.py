@@ -167,6 +167,7 @@ class Recorder:
         def end() -> None:
             database, name = self._ledger.database, self._migration.name
             if back:
+                self._lease.check(now=True)  # what is in quarantine bears no generation
                 clearing.of_upgrade(database, name, generation, left_by=left_by)
             self._ledger.end(
                 self._migration,

@@ -7,7 +7,6 @@ which is why it hands in what ends a command.
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,7 @@ from chunkmigrate import undo as kept
 from chunkmigrate.audience import Audience, metrics_of, notifier_of
 from chunkmigrate.completion import names
 from chunkmigrate.direction import UNDO, direction_of
-from chunkmigrate.errors import InvalidSettingError, StoppedError
+from chunkmigrate.errors import StoppedError
 from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
@@ -194,12 +193,14 @@ def drop(
     with opened(settings) as db:
         migration = naming.meant(settings, db, name)[0]
         check_droppable(migration, db)
-        row = next((row for row in kept.space(db) if row["migration"] == migration), None)
+        row = next(kept.space(db, migration), None)
         if row is None:
             typer.echo(f"Nothing is kept to undo {migration}.")
             return
         typer.echo(_shown(row))
-        if yes or _confirmed(migration):
+        question = f"Drop it? {migration} cannot be undone any more then."
+        if yes or commands.confirmed(question, f"undo drop {migration}"):
+            check_droppable(migration, db)  # a run may have begun while that was thought over
             typer.echo(f"{_many(kept.drop(db, migration), 'record')} dropped.")
 
 
@@ -209,16 +210,6 @@ def _shown(row: dict[str, Any]) -> str:
     left = f", {row['left']:,} of them left by a rollback" if row["left"] else ""
     records = row["documents"] + row["left"]
     return f"{row['migration']}  {records:,} documents{left}  {format_bytes(row['bytes'])}"
-
-
-def _confirmed(migration: str) -> bool:
-    if not sys.stdin.isatty():
-        message = f"undo drop asks before it drops anything; in a script use `undo drop {migration} --yes`."
-        raise InvalidSettingError(message)
-    if typer.confirm(f"Drop it? {migration} cannot be undone any more then."):
-        return True
-    typer.echo("Nothing was changed.")
-    return False
 
 
 def _settings(**flags: Any) -> Settings:

@@ -11,7 +11,7 @@ from chunkmigrate.compared import DOWN, compare, renamed
 from chunkmigrate.disorder import DeletedError, HalfRolledBackError, NotReadyError, RenamedError
 from chunkmigrate.ledger import PENDING
 from chunkmigrate.order import closure, needs
-from chunkmigrate.plain import in_line
+from chunkmigrate.plain import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,12 +55,12 @@ def warnings(found: Sequence[Migration], entries: Entries) -> list[str]:
     rows, names, said = compare(found, entries), renamed(found, entries), []
     if drifted := [row.name for row in rows if row.drifted]:
         said.append(
-            f"Applied, and their files mean something else since: {_listed(drifted)}. What they say now was "
+            f"Applied, and their files mean something else since: {listed(drifted)}. What they say now was "
             "not done. Put a change into a new migration, and restore these."
         )
     if missing := [row.name for row in rows if row.missing and row.name not in names]:
         said.append(
-            f"On record, and without a file in this folder: {_listed(missing)}. That is right for an older "
+            f"On record, and without a file in this folder: {listed(missing)}. That is right for an older "
             "checkout or another project's; else restore them."
         )
     return said
@@ -95,7 +95,3 @@ def _refuse_unready(found: Sequence[Migration], rows: Sequence[Compared], target
     unready = {name: status for name, status in standing.items() if name in wanted}
     if unready and target.name in standing:  # what is applied needs nothing any more
         raise NotReadyError(target.name, unready)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(in_line, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -19,6 +19,7 @@ from chunkmigrate import checkpoint, fencing, lease_record, leases, partitions, 
 from chunkmigrate.errors import SupersededError
 from chunkmigrate.holder import Liveness
 from chunkmigrate.lease import POLL_SECONDS, Lease
+from chunkmigrate.ledger import APPLIED, PENDING
 from chunkmigrate.memory import trim
 from chunkmigrate.records import Place
 from chunkmigrate.retry import Retry
@@ -47,6 +48,7 @@ def end_sharing(database: Database[Any], migration: str) -> None:
     for record in leases.living(database, migration):
         if record.partition:
             raise refusal(record)
+    lease_record.pass_over_partitions(lease_record.collection_of(database), migration, None)
     fencing.fence_partitions(database, migration)
 
 
@@ -146,7 +148,7 @@ class Sharing:
         with ExitStack() as stack:
             stack.enter_context(lease)
             taken = lease.take(seen, self.context.stopped)
-            if taken is None:
+            if taken is None or not self._may_begin(number):
                 return
             # The lease of the last partition is kept until the next is taken: it says that we live.
             self._kept.close()
@@ -163,6 +165,22 @@ class Sharing:
                 partition=number,
                 learned=self._sizes,
             )
+
+    def _may_begin(self, number: int) -> bool:
+        """Whether a partition is still to be done, now that its lease is ours.
+
+        Who rolls back, or marks, looks for the leases of partitions after taking that of the migration, and
+        here it is the other way round: one of the two sees the other. Raises `SupersededError` where the
+        migration was rolled back, or marked, in the meantime.
+        """
+        database, migration = self.context.database, self.context.migration
+        lease = self._retry(lambda: lease_record.look(database, migration))
+        if number not in self._left() or (lease and lease.held and not self.holder.works_with(lease.holder)):
+            return False
+        entry = self._retry(lambda: self.ledger.entry(migration))
+        if entry.get("direction") == "down" or entry.get("status", PENDING) in (PENDING, APPLIED):
+            raise SupersededError
+        return True
 
     def _free(self, number: int) -> LeaseRecord | None:
         """Return the lease of a partition as it is now, where nobody alive has it."""

@@ -173,10 +173,11 @@ def is_kept(database: Database[Any], migration: str) -> bool:
         return any(one is not None for one in found)
 
 
-def space(database: Database[Any]) -> Iterator[dict[str, Any]]:
-    """Yield how many records there are of each migration, and their bytes. Reads only."""
+def space(database: Database[Any], migration: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield how many records there are of each migration, or of one, and their bytes. Reads only."""
+    one = {"$or": [records_of(migration), left_of(migration)]} if migration is not None else {}
     stages: list[dict[str, Any]] = [
-        {"$match": {"_id.kept": {"$exists": False}}},
+        {"$match": one | {"_id.kept": {"$exists": False}}},
         {
             "$group": {
                 "_id": {"$ifNull": ["$_id.migration", "$_id.left"]},

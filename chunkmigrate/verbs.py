@@ -6,7 +6,6 @@ They parse and print; what they do is ``control``'s, and which exit code a failu
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chunkmigrate import control, fencing, leases, naming, server
+from chunkmigrate import commands, control, fencing, leases, naming, server
 from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
 from chunkmigrate.control import CANCEL, PAUSE
 from chunkmigrate.direction import UP, direction_of
-from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.opening import opened
@@ -97,7 +95,7 @@ def unlock(
             return
         for seen in held:
             _shown(seen)
-        if yes or _confirmed(migration):
+        if yes or commands.confirmed("Take its lease away?", f"unlock {migration}"):
             _take_away(db, held)
 
 
@@ -189,16 +187,6 @@ def _answer(
             f"the next run {_NEXT[what]} until `chunkmigrate resume {migration}`."
         )
     return f"{migration} is {_DONE[what]} {where}; go on with `chunkmigrate resume {migration}`."
-
-
-def _confirmed(migration: str) -> bool:
-    if not sys.stdin.isatty():
-        message = f"unlock asks before it takes a lease away; in a script use `unlock {migration} --yes`."
-        raise InvalidSettingError(message)
-    if typer.confirm("Take its lease away?"):
-        return True
-    typer.echo("Nothing was changed.")
-    return False
 
 
 def _take_away(db: Database[Any], held: Sequence[LeaseRecord]) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chunkmigrate.errors import InvalidModuleError
+from chunkmigrate.folder import is_migration
 from chunkmigrate.linting import of_acting, of_files, of_imports, of_loops, of_sameness, of_transforms
 from chunkmigrate.linting.comments import applied, ignores_of
 from chunkmigrate.linting.findings import BY_SERVER, Finding
@@ -61,8 +62,7 @@ def read(paths: Iterable[Path]) -> list[File]:
 
 def migrations_of(folder: Path) -> list[Path]:
     """Return the files of a folder that are migrations, by name."""
-    found = sorted(folder.glob("*.py"))
-    return [path for path in found if path.is_file() and not path.name.startswith("_")]
+    return [path for path in sorted(folder.glob("*.py")) if is_migration(path)]
 
 
 def _beside(path: Path, checked: list[Path]) -> Iterator[Path]:

@@ -142,6 +142,16 @@ def test_dropped(cli: CommandLine, db: Database[Any]) -> None:
     assert db.c.count_documents({"cents": {"$exists": True}}) == 1_500
 
 
+def test_dropped_without_a_trace(cli: CommandLine, db: Database[Any]) -> None:
+    """What is kept of a migration that is neither a file nor on record any more can be dropped, too."""
+    cli.write(CENTS, FIRST)
+    db.chunkmigrate_undo.insert_one({"_id": {"migration": "gone", "namespace": "d.c", "document": 1}})
+
+    assert "There is no migration nobodys" in cli("undo", "drop", "nobodys", "--yes").stderr
+    assert "1 record was dropped" in cli("undo", "drop", "gone", "--yes").stdout
+    assert cli("undo", "list").stdout == "Nothing is kept.\n"
+
+
 @pytest.mark.parametrize("name", ["several", "delete"])
 def test_killed_on_both_ways(cli: CommandLine, db: Database[Any], name: str) -> None:
     """Killed with SIGKILL at random moments on both ways, while others edit, every document is as it was,

@@ -3,7 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from chunkmigrate import Backfill, UpdateOne, checkpoint, lastruns, scan
+import bson
+
+from chunkmigrate import Backfill, UpdateOne, checkpoint, lastruns, partitions, scan
+from chunkmigrate.frontier import Reach
+from chunkmigrate.raw import key_of
+from chunkmigrate.records import Counts, Place, Record
 from chunkmigrate.sizing import Sizes
 
 if TYPE_CHECKING:
@@ -62,6 +67,16 @@ def test_stand(engine: Engine, db: Database[Any]) -> None:
     read = db.c.count_documents({"n": 1})
     assert 0 < read < 100
     assert lastruns.stand(db, "m").shown() == f"running, {read} documents read, behind _id {read - 1}"
+
+
+def test_stand_of_several(db: Database[Any]) -> None:
+    """Where several share a step, where it stands is how many of its partitions are done."""
+    first, last = (key_of(bson.encode({"_id": number})) for number in (49, 99))
+    begun = Record(namespace=f"{db.name}.c", upto=last, reach=Reach(first), counts=Counts(read=50))
+    partitions.divide(db, Place("m", 0), begun, [last], advance=lambda _: 1, session=None)
+    ran(db, "m")
+
+    assert lastruns.stand(db, "m").shown() == "running, 50 documents read, 1 of 2 partitions done"
 
 
 def test_full_name(db: Database[Any]) -> None:

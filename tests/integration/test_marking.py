@@ -77,6 +77,16 @@ def run(database: Database[Any], folder: Path, **how: Any) -> Run:
     return Run(migration_of(folder), database, Sensor(memory=512 * 1024 * 1024), writers=2, **how)
 
 
+def test_frozen_with_a_partition(opened: Database[Any]) -> None:
+    """Who has a partition and was frozen until its lease ran out does not go on after a mark."""
+    name, leases = Place("m", 0, 3).document(), lease_record.collection_of(opened)
+    hold(opened, elsewhere(), name)
+    leases.update_one({"_id": name}, [{"$set": {"until": "$$NOW"}}])
+    marking.put(opened, [applied()], WHO)
+
+    assert lease_record.renew(leases, name, "t", 30, advance=True) is None
+
+
 def test_applied(opened: Database[Any], tmp_path: Path) -> None:
     """What is marked as applied is not run, and the history says who did that, when and why."""
     opened.c.insert_one({"_id": 1})

@@ -22,6 +22,7 @@ from chunkmigrate.pages import PageReader
 from chunkmigrate.raw import key_of
 from chunkmigrate.records import Counts, Intent, Place, Record
 from chunkmigrate.runner import Run
+from chunkmigrate.sharing import end_sharing
 from tests.integration.test_scan import MIXED_IDS
 from tests.integration.undone import stored, undone
 
@@ -258,12 +259,8 @@ def test_rollback_waits(db: Database[Any], tmp_path: Path, group: str) -> None:
         undone(db)
 
 
-def test_forgotten(
-    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
-) -> None:
-    """A run that waits for others does not take a step for done that was forgotten in the meantime."""
-    db.c.insert_many({"_id": n} for n in range(3_000))
-    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+def shared_with(db: Database[Any], other: Holder) -> dict[str, Any]:
+    """Divide a step in two, and let somebody else have the first; return the name of its lease."""
     name = replace(PLACE, partition=1).document()
     partitions.divide(
         db,
@@ -274,7 +271,70 @@ def test_forgotten(
         session=None,
     )
     lease_record.present(db, name)
-    assert lease_record.claim(lease_record.collection_of(db), name, process[1], 30)
+    assert lease_record.claim(lease_record.collection_of(db), name, other, 30)
+    return name
+
+
+def test_rolled_back_meanwhile(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run that waits for others takes no partition of what somebody has begun to roll back."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    name = shared_with(db, process[1])
+
+    def rollback(event: str, *_: Any, **__: Any) -> None:
+        if event == "waiting":
+            db[MIGRATIONS].update_one({"_id": "m"}, {"$set": {"direction": "down", "status": "failed"}})
+            lease_record.release(lease_record.collection_of(db), name, process[1].token)
+
+    assert group
+    with pytest.raises(SupersededError):
+        list(run_of(db, tmp_path, add_one, note=rollback))
+    assert (db[MIGRATIONS].find_one() or {})["status"] == "failed"
+    assert db.c.count_documents({"n": 1}) == 1_499
+
+
+def test_held_by_another(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A partition is given back undone while somebody who is not of the group has the migration's lease."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    name, leases = shared_with(db, process[1]), lease_record.collection_of(db)
+    freed = {"generation": 0}
+
+    def taken(event: str, *_: Any, **__: Any) -> None:
+        if event == "waiting" and not freed["generation"]:
+            assert lease_record.claim(leases, "m", replace(process[1], group=""), 30)
+            lease_record.release(leases, name, process[1].token)
+            freed["generation"] = lease_record.present(db, name).generation
+
+    def stopped() -> bool:
+        seen = lease_record.present(db, name)
+        return bool(freed["generation"]) and seen.released and seen.generation > freed["generation"]
+
+    assert group
+    list(run_of(db, tmp_path, add_one, note=taken, stopped=stopped))
+    assert db.c.count_documents({"n": 1}) == 1_499
+
+
+def test_nobody_goes_on(db: Database[Any], process: tuple[subprocess.Popen[str], Holder]) -> None:
+    """Who has a partition and was frozen until its lease ran out does not go on beside a rollback."""
+    name, leases = shared_with(db, process[1]), lease_record.collection_of(db)
+    leases.update_one({"_id": name}, [{"$set": {"until": "$$NOW"}}])
+    end_sharing(db, "m")
+
+    assert lease_record.renew(leases, name, process[1].token, 30, advance=True) is None
+
+
+def test_forgotten(
+    db: Database[Any], tmp_path: Path, group: str, process: tuple[subprocess.Popen[str], Holder]
+) -> None:
+    """A run that waits for others does not take a step for done that was forgotten in the meantime."""
+    db.c.insert_many({"_id": n} for n in range(3_000))
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+    shared_with(db, process[1])
     forget = {"waiting": lambda: fencing.forget(db, "m", None)}
     run = run_of(db, tmp_path, add_one, note=lambda event, *_, **__: forget.get(event, bool)())
 

@@ -13,12 +13,15 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.collation import Collation
 
-from chunkmigrate import Backfill, clearing, scan, server, undo
-from chunkmigrate.direction import DOWNGRADE
+from chunkmigrate import Backfill, clearing, keeping, lease_record, scan, server, undo
+from chunkmigrate.direction import DOWNGRADE, UNDO
 from chunkmigrate.disorder import HalfRolledBackError
-from chunkmigrate.errors import TooLargeError, UsageError
+from chunkmigrate.errors import DocumentError, SupersededError, TooLargeError, UsageError
 from chunkmigrate.ledger import PENDING, ROLLED_BACK, RUNS, STOPPED, Ledger
+from chunkmigrate.memory import Sensor, process_rss
+from chunkmigrate.restoring import backfill_of
 from chunkmigrate.rollback import check_droppable
+from chunkmigrate.runner import Run
 from chunkmigrate.scan import RAW
 from chunkmigrate.standing import standings
 from tests.integration.random_updates import Maker
@@ -387,6 +390,24 @@ def test_a_little_at_a_time(opened: Database[Any], writes: Callable[[Any], Any])
     assert opened[undo.COLLECTION].count_documents({}) == 0
 
 
+@pytest.mark.parametrize("write", [UpdateMany({"a": {"$gte": 0}}, {"$inc": {"n": 1}}), DeleteMany({})])
+def test_matches_too_many(opened: Database[Any], monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
+    """A write that matches more documents than can be kept in its transaction is refused, by the document."""
+    given(opened)
+    before = stored(opened)
+    monkeypatch.setattr(keeping, "MOST_MATCHED", 19)
+
+    with pytest.raises(DocumentError, match="_id 0 matches more than 19 documents"):
+        applied(opened, lambda db: Backfill(scan(db.c), lambda _: write, undo=True))
+    assert stored(opened) == before
+
+    monkeypatch.setattr(keeping, "MOST_MATCHED", 20)
+    applied(opened, lambda db: Backfill(scan(db.c), lambda _: write, undo=True))
+    undone(opened)
+
+    assert stored(opened) == before
+
+
 def test_standalone(standalone_uri: str) -> None:
     """A server without transactions is refused: it would have one without the other after a kill."""
     with server.connect(standalone_uri) as client:
@@ -457,6 +478,40 @@ def test_overtaken(opened: Database[Any]) -> None:
 
     assert opened.chunkmigrate_checkpoints.count_documents({"migration": "m"}) == 2
     assert opened[undo.COLLECTION].count_documents({}) == 21
+
+
+def test_overtaken_at_its_end(opened: Database[Any]) -> None:
+    """A rollback that was overtaken takes nothing out of quarantine: a later run has set that aside."""
+    given(opened)
+    applied(opened, lambda db: Backfill(scan(db.c), WRITES["$push"], undo=True))
+    sensor = Sensor(memory=process_rss()() + 448 * MIB)
+    run = Run(migration_of(lambda db: backfill_of(db, "m")), opened, sensor, writers=1, direction=UNDO)
+
+    def overtaken() -> None:
+        for _ in run:
+            held = lease_record.present(opened, "m")
+            lease_record.revoke(lease_record.collection_of(opened), "m", held.token, None)
+            aside = {"_id": {"migration": "m", "step": 0, "document": 1}, "migration": "m", "step": 0}
+            opened.chunkmigrate_quarantine.replace_one({"_id": aside["_id"]}, aside, upsert=True)
+
+    with pytest.raises(SupersededError):
+        overtaken()
+    assert opened.chunkmigrate_quarantine.count_documents({}) == 1
+
+
+def test_space_of_one(opened: Database[Any]) -> None:
+    """What is kept of one migration is counted apart from all others, whatever their names begin with."""
+    for name, documents in (("m", 3), ("m2", 2), ("l", 1)):
+        opened[undo.COLLECTION].insert_many(
+            {"_id": {"migration": name, "namespace": "d.c", "document": n}} for n in range(documents)
+        )
+    opened[undo.COLLECTION].insert_one({"_id": {"left": "m", "run": 1, "namespace": "d.c", "document": 1}})
+    undo.mark(opened, "m", 0, 1)
+
+    [row] = undo.space(opened, "m")
+
+    assert (row["migration"], row["documents"], row["left"]) == ("m", 3, 1)
+    assert [row["migration"] for row in undo.space(opened)] == ["l", "m", "m2"]
 
 
 def test_other_databases(opened: Database[Any]) -> None:

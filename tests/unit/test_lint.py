@@ -69,6 +69,13 @@ def test_clean(lint: Lint) -> None:
     assert lint() == (0, "", "Nothing found in 2 files.\n")
 
 
+def test_tests(lint: Lint) -> None:
+    """Tests beside migrations are passed over, as by a run; what has an ``upgrade`` is none."""
+    write(m1=GOOD, test_m1="x = 1", m1_test="x = 1", conftest="x = 1", test_2=GOOD)
+
+    assert lint() == (0, "", "Nothing found in 2 files.\n")
+
+
 def test_found(lint: Lint) -> None:
     """A finding is a line with file, line, code and sentence; the exit code is 1."""
     write(m1=GOOD, m2=BAD)
