@@ -47,7 +47,8 @@ def hostile(cli: CommandLine, db: Database[Any]) -> Path:
     run = run_of("running", _id=ObjectId(), migration=HOSTILE, timeline=kept.document(), warnings=[HOSTILE])
     db.chunkmigrate_runs.insert_one(run)
     identity = {"migration": HOSTILE, "step": 0, "document": HOSTILE}
-    db.chunkmigrate_quarantine.insert_one(identity | {"reason": HOSTILE, "message": "", "attempts": 1})
+    rest = {"reason": HOSTILE, "message": "", "attempts": 1}
+    db.chunkmigrate_quarantine.insert_one({"_id": identity} | identity | rest)
     done = cli("report")
     assert "\u202e" not in done.stdout
     return cli.folder / done.stdout.splitlines()[-1]

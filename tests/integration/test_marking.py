@@ -111,13 +111,14 @@ def test_pending(opened: Database[Any], tmp_path: Path) -> None:
     opened.c.insert_many({"_id": n} for n in range(10))
     for _ in run(opened, tmp_path):
         pass
-    opened[quarantine.COLLECTION].insert_one({"_id": 1, "migration": "m"})
-    opened[quarantine.COLLECTION].insert_one({"_id": 2, "migration": "other"})
+    for name in ("m", "other"):
+        aside = {"migration": name, "step": 0, "document": 1}
+        opened[quarantine.COLLECTION].insert_one({"_id": aside} | aside)
     opened[checkpoint.COLLECTION].insert_one({"_id": "mm:0:at work", "number": 1})
     marking.put(opened, [pending()], WHO)
 
     assert [kept["_id"] for kept in opened[checkpoint.COLLECTION].find()] == ["mm:0:at work"]
-    assert [kept["_id"] for kept in opened[quarantine.COLLECTION].find()] == [2]
+    assert [kept["migration"] for kept in opened[quarantine.COLLECTION].find()] == ["other"]
     assert entry(opened)["status"] == "pending"
 
     for _ in run(opened, tmp_path):
