@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pymongo.database import Database
+
+# What `chunkmigrate new` puts before a name.
+_TIMESTAMP = re.compile(r"\d{8,14}_")
 
 EXAMPLE = '''"""Say here what changes, in one sentence."""
 
@@ -179,10 +183,11 @@ def discover(folder: Path) -> list[Migration]:
 
 
 def find(migrations: Sequence[Migration], name: str) -> Migration:
-    """Return the migration called ``name``, or the only one whose name contains it."""
+    """Return the one called ``name``, with or without its timestamp, or the only one that contains it."""
     wanted = name.removesuffix(".py").rpartition("/")[2]
     exact = [m for m in migrations if wanted in (m.name, *m.aliases)]
-    matching = exact or [m for m in migrations if wanted and wanted in m.name]
+    named = exact or [m for m in migrations if _TIMESTAMP.sub("", m.name, count=1) == wanted]
+    matching = named or [m for m in migrations if wanted and wanted in m.name]
     if len(matching) == 1:
         return matching[0]
     if matching:

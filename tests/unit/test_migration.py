@@ -216,6 +216,14 @@ def test_find(several: list[Migration], name: str, expected: str) -> None:
     assert find(several, name).name == expected
 
 
+def test_find_without_timestamp(folder: Path) -> None:
+    """The name that `chunkmigrate new` was given wins over a longer one that contains it."""
+    prices, cents = "20260105090000_prices", "20260106090000_prices_in_cents"
+    write(folder, **{prices: FINE, cents: FINE})
+
+    assert find(discover(folder), "prices").name == prices
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
