@@ -115,8 +115,9 @@ class Migration:
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
-            where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            raise _wrong(self, f"cannot be imported: {type(error).__name__}: {error}{where}") from error
+            message = f"{self.path} cannot be imported: {type(error).__name__}: {error}."
+            message += " Correct it, or install what it imports."
+            raise InvalidModuleError(message) from error
         return module
 
     def load(self) -> Callable[[Database[Any]], Any]:
