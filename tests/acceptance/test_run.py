@@ -253,7 +253,7 @@ def test_without_a_server_named(cli: CommandLine) -> None:
 
     assert (done.returncode, shown.returncode) == (0, 0)
     assert "using an embedded MongoDB in .chunkmigrate/mongod" in done.stderr
-    assert "applied   20260101000000_add_one" in shown.stdout
+    assert "applied    20260101000000_add_one" in shown.stdout
 
 
 @pytest.mark.parametrize("secret", ["s3cr:et", "p%40ss/word"])
