@@ -143,7 +143,7 @@ def new(
     *,
     directory: options.Dir = None,
 ) -> None:
-    """Write a new migration that runs as it stands, and a test of it that passes.
+    """Write a new migration that runs as it stands, and its test.
 
     Example: chunkmigrate new order_prices_in_cents
     """
@@ -161,7 +161,7 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="Exit 3 while a migration is pending.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show which migrations are applied, and where an unfinished one stands. Writes nothing.
+    """Show which migrations are applied, and where others stand. Writes nothing.
 
     Example: chunkmigrate status --check
     """
@@ -172,21 +172,22 @@ def status(
 
 for verb in (
     lint.lint,
+    overview.plan,
     tuner.profile,
     tuner.tune,
     verbs.pause,
     verbs.resume,
     verbs.cancel,
     verbs.unlock,
-    reporting.report,
-    overview.plan,
     overview.history,
-    completion.completion,
+    reporting.report,
+    verify,
+    mark,
+    baseline,
 ):
     commands.add(app, verb)
-for verb in (verify, mark, baseline):
-    commands.add(app, verb)
 commands.add(app, import_, "import")
+commands.add(app, completion.completion)
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 app.add_typer(undo)
@@ -221,7 +222,7 @@ def retry(
 
 @partial(commands.add, app)
 def demo() -> None:
-    """Show the loop people write first and the same change through chunkmigrate, side by side.
+    """Show the loop people write first beside chunkmigrate. On a MongoDB of its own.
 
     Example: chunkmigrate demo
     """

@@ -39,7 +39,7 @@ def render(
     ] = None,
     flags: dict[str, Any],
 ) -> None:
-    """Print a migration's Job, to be applied with kubectl, Helm, Argo CD or Airflow. Asks no cluster.
+    """Print a migration's Job. For kubectl, Helm, Argo CD or Airflow; asks no cluster.
 
     Example: chunkmigrate job render order_prices --image shop:1.4 --memory 512Mi
     """

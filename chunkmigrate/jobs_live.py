@@ -135,7 +135,7 @@ def diagnose(
     database: DatabaseName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how a Job and each of its pods ended, with the evidence and what to do.
+    """Say how a Job and each of its pods ended. With the evidence, and what to do.
 
     Example: chunkmigrate job diagnose order_prices --namespace shop
     """

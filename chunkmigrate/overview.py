@@ -48,7 +48,7 @@ def plan(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing.
+    """Show what `run` would apply, and what each would touch. Writes nothing.
 
     Example: chunkmigrate plan order_prices
     """
@@ -88,7 +88,7 @@ def history(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing.
+    """List the runs on record, oldest first. With who, when, how far, in how much memory. Writes nothing.
 
     Example: chunkmigrate history order_prices --json
     """

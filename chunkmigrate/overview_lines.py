@@ -124,6 +124,5 @@ def past_run(run: PastRun) -> str:
     peak = f"peak {format_bytes(run.peak)}" if run.peak else ""
     failed = " ".join(filter(None, [run.failure, f"at _id {run.document}" if run.document else ""]))
     facts = [took, done, peak, run.by, run.version and f"chunkmigrate {run.version}", failed, run.reason]
-    return (
-        f"{began}  {run.status:<{RUN_WIDTH}}  {in_line(run.migration)}{down}  {in_line('; '.join(filter(None, facts)))}"
-    )
+    told = in_line("; ".join(filter(None, facts)))
+    return f"{began}  {run.status:<{RUN_WIDTH}}  {in_line(run.migration)}{down}  {told}"

@@ -209,7 +209,7 @@ def test_history(documents: Database[Any]) -> None:
     assert applied.peak > 0
     assert applied.version[0].isdigit()
     assert f"(pid {applied.pid})" in applied.by
-    assert "  failed    1_m  " in past_run(failed)
+    assert "  failed          1_m  " in past_run(failed)
     assert past_run(failed).endswith("TransformError at _id 300")
 
 
