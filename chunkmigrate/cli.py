@@ -67,6 +67,7 @@ DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
 
 
 app = commands.group("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
+app.callback()(commands.root)
 quarantine = commands.group("quarantine", "List the documents that were set aside, or migrate them again.")
 
 

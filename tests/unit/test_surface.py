@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,13 @@ def test_list_is_whole(words: list[str]) -> None:
 
     assert len(listed) > 1
     assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_version() -> None:
+    """`--version` says what is installed, and nothing else."""
+    told = CliRunner().invoke(app, ["--version"])
+
+    assert (told.exit_code, told.stdout) == (0, f"chunkmigrate {version('chunkmigrate')}\n")
 
 
 def test_an_unknown_option_is_noticed() -> None:
