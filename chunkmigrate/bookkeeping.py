@@ -91,7 +91,10 @@ def baseline(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="The last one that is applied; else all are.", show_default=False, autocompletion=names
+            help="The last one that is applied; else all are.",
+            show_default=False,
+            autocompletion=names,
+            metavar="[NAME]",
         ),
     ] = None,
     *,

@@ -140,7 +140,9 @@ def run(
 
 @partial(commands.add, app)
 def new(
-    name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
+    name: Annotated[
+        str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.", metavar="NAME")
+    ],
     *,
     directory: options.Dir = None,
 ) -> None:

@@ -25,7 +25,11 @@ job = commands.group("job", "Run migrations as Kubernetes Jobs.")
 def render(
     name: Annotated[
         str | None,
-        typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names),
+        typer.Argument(
+            help="A migration's file name, or any unambiguous part of it.",
+            autocompletion=names,
+            metavar="[NAME]",
+        ),
     ] = None,
     *,
     directory: Dir = None,

@@ -42,7 +42,9 @@ INTERRUPTED = 130
 
 JobName = Annotated[
     str | None,
-    typer.Argument(help="A Job's name, or part of its migration's; else the only one in the namespace."),
+    typer.Argument(
+        help="A Job's name, or part of its migration's; else the only one in the namespace.", metavar="[NAME]"
+    ),
 ]
 
 
@@ -98,7 +100,7 @@ def follow(
 
 
 def cancel(
-    name: Annotated[str, typer.Argument(help="A Job's name, or part of its migration's.")],
+    name: Annotated[str, typer.Argument(help="A Job's name, or part of its migration's.", metavar="NAME")],
     *,
     now: Annotated[
         bool, typer.Option("--now", help="Delete it at once, also where it has ended already.")

@@ -79,7 +79,9 @@ def history(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A migration, or a part of its name; else the runs of all.", autocompletion=names
+            help="A migration, or a part of its name; else the runs of all.",
+            autocompletion=names,
+            metavar="[NAME]",
         ),
     ] = None,
     *,

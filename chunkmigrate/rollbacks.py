@@ -56,6 +56,7 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
             typer.Argument(
                 help="A migration's file name, or any unambiguous part; else the last applied.",
                 autocompletion=names,
+                metavar="[NAME]",
             ),
         ] = None,
         *,
@@ -153,7 +154,11 @@ def _many(number: int, what: str) -> str:
 def listed(
     name: Annotated[
         str | None,
-        typer.Argument(help="A migration: the documents that could not be restored.", autocompletion=names),
+        typer.Argument(
+            help="A migration: the documents that could not be restored.",
+            autocompletion=names,
+            metavar="[NAME]",
+        ),
     ] = None,
     *,
     uri: options.Uri = None,

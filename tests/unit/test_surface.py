@@ -92,6 +92,12 @@ def test_help_fits_a_terminal(name: str) -> None:
     assert max(map(len, help_of(name).splitlines())) <= 80
 
 
+@every_command
+def test_usage(name: str) -> None:
+    """What a command takes stands in its usage in capitals, as in the documentation."""
+    assert re.search(r"[a-z]", help_of(name).splitlines()[0].partition("[OPTIONS]")[2]) is None
+
+
 @pytest.mark.parametrize("words", [[], ["quarantine"], ["job"], ["undo"]])
 def test_list_is_whole(words: list[str]) -> None:
     """What a list of commands says of each is a whole sentence."""
