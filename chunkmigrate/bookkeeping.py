@@ -63,7 +63,7 @@ def mark(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that a migration is applied, or pending, without running anything.
+    """Say that a migration is applied, or pending. Nothing is run.
 
     Example: chunkmigrate mark order_prices --applied --reason "done by hand"
     """
@@ -89,7 +89,10 @@ def baseline(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="The last one that is applied; else all are.", show_default=False, autocompletion=names
+            help="The last one that is applied; else all are.",
+            show_default=False,
+            autocompletion=names,
+            metavar="[NAME]",
         ),
     ] = None,
     *,
@@ -99,7 +102,7 @@ def baseline(
     database: DatabaseName = None,
     directory: Dir = None,
 ) -> None:
-    """Say that all migrations up to one are applied, without running any: for data that has their changes.
+    """Say that all migrations up to one are applied. For data that has their changes; none is run.
 
     Example: chunkmigrate baseline order_prices --yes
     """

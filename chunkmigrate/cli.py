@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 DONE, FAILED, UNUSABLE, PENDING, HELD, AGAIN = 0, 1, 2, 3, 5, 75
 
 app = commands.group("chunkmigrate", "Rewrite existing MongoDB documents inside a fixed memory budget.")
+app.callback()(commands.root)
 quarantine = commands.group("quarantine", "List the documents that were set aside, or migrate them again.")
 
 
@@ -130,6 +131,9 @@ def run(
             _run_each(wanted, runs, notifier)
 
 
+commands.add(app, scaffolding.new)
+
+
 @partial(commands.add, app)
 def status(
     *,
@@ -139,7 +143,7 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="Exit 3 while a migration is pending.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show which migrations are applied, and where an unfinished one stands. Writes nothing.
+    """Show which migrations are applied, and where others stand. Writes nothing.
 
     Example: chunkmigrate status --check
     """
@@ -150,23 +154,22 @@ def status(
 
 for verb in (
     lint.lint,
+    overview.plan,
     tuner.profile,
     tuner.tune,
     verbs.pause,
     verbs.resume,
     verbs.cancel,
     verbs.unlock,
-    reporting.report,
-    overview.plan,
     overview.history,
-    completion.completion,
-    scaffolding.new,
+    reporting.report,
     verify,
     mark,
     baseline,
 ):
     commands.add(app, verb)
 commands.add(app, import_, "import")
+commands.add(app, completion.completion)
 app.add_typer(quarantine)
 app.add_typer(jobs.job)
 app.add_typer(undo)
@@ -201,7 +204,7 @@ def retry(
 
 @partial(commands.add, app)
 def demo() -> None:
-    """Show the loop people write first and the same change through chunkmigrate, side by side.
+    """Show the loop people write first beside chunkmigrate. On a MongoDB of its own.
 
     Example: chunkmigrate demo
     """

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -32,6 +33,21 @@ def group(name: str, help_: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - as Click calls it
+    if asked:
+        typer.echo(f"chunkmigrate {version('chunkmigrate')}")
+        raise typer.Exit
+
+
+def root(
+    *,
+    version_: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Give the command line the one option that belongs to no command."""
 
 
 def add(to: typer.Typer, verb: Verb, name: str | None = None) -> Verb:

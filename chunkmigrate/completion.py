@@ -39,7 +39,7 @@ class Shell(Enum):
 def completion(
     shell: Annotated[Shell, typer.Argument(help="Which shell's: bash, zsh or fish.", metavar="SHELL")],
 ) -> None:
-    """Print the script by which a shell completes commands, options and names of migrations.
+    """Print the script by which a shell completes commands. Options and names of migrations, too.
 
     Example: chunkmigrate completion bash
     """

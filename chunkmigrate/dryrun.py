@@ -180,7 +180,7 @@ class DryRun:
         )
 
     def _said(self, error: DocumentError) -> str:
-        return str(error) if self._show_values else error.discreet
+        return error.aside(show_values=self._show_values)
 
     def _chosen(self, backfill: Backfill) -> tuple[tuple[Segment, ...], float, int | None]:
         """Return what to read, the seconds a document takes where only some are, and how many there are."""

@@ -153,14 +153,20 @@ class DocumentError(ChunkmigrateError):
     """One document stopped the migration.
 
     ``document_id`` is its ``_id``; nothing of its chunk was written. ``reason`` is the word for it in
-    quarantine.
+    quarantine. ``then`` is the end of its sentence that holds only where it stops the run.
     """
 
     reason = "failed"
 
-    def __init__(self, document_id: Any, message: str, *, discreet: str | None = None) -> None:
-        self.document_id = document_id
+    def __init__(
+        self, document_id: Any, message: str, *, discreet: str | None = None, then: str = ""
+    ) -> None:
+        self.document_id, self.then = document_id, then
         super().__init__(message, discreet=discreet)
+
+    def aside(self, *, show_values: bool) -> str:
+        """Return what is said of a document that stops nothing, as in quarantine or in a dry run."""
+        return (str(self) if show_values else self.discreet).removesuffix(self.then).rstrip()
 
 
 class TransformError(DocumentError):
@@ -179,7 +185,7 @@ class UndecodableError(DocumentError):
         """Return what is raised for a document whose ``_id`` is ``shown`` so, because of a driver's error."""
         what, safe = f"The document with _id {shown} cannot be decoded", "Nothing of its chunk was written."
         message, discreet = (f"{what}: {why}. {safe}" for why in (error, type(error).__name__))
-        return cls(document_id, message, discreet=discreet)
+        return cls(document_id, message, discreet=discreet, then=safe)
 
 
 class WriteRefusedError(DocumentError):
@@ -188,10 +194,16 @@ class WriteRefusedError(DocumentError):
     reason = "refused"
 
     def __init__(
-        self, document_id: Any, message: str, code: int | None = None, *, discreet: str | None = None
+        self,
+        document_id: Any,
+        message: str,
+        code: int | None = None,
+        *,
+        discreet: str | None = None,
+        then: str = "",
     ) -> None:
         self.code = code
-        super().__init__(document_id, message, discreet=discreet)
+        super().__init__(document_id, message, discreet=discreet, then=then)
 
 
 class TooLargeError(DocumentError):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chunkmigrate.outcome import counted
-from chunkmigrate.units import format_bytes, format_duration, quantity
+from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ def _facts(step: Foreseen) -> Iterator[tuple[str, str]]:
     for reason, count in step.failures.items():
         yield f"fail ({reason})", f"{count:,}"
     yield "a chunk, at most", f"{step.chunk_documents:,} documents, {format_bytes(step.chunk_bytes)}"
-    yield "peak memory", f"{format_bytes(step.peak)} of {quantity(step.budget)}"
+    yield "peak memory", f"{format_bytes(step.peak)} of {format_bytes(step.budget)}"
     if step.index.name:
         yield "read by the index", step.index.name
     if step.seconds:

@@ -25,7 +25,11 @@ job = commands.group("job", "Run migrations as Kubernetes Jobs.")
 def render(
     name: Annotated[
         str | None,
-        typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names),
+        typer.Argument(
+            help="A migration's file name, or any unambiguous part of it.",
+            autocompletion=names,
+            metavar="[NAME]",
+        ),
     ] = None,
     *,
     directory: Dir = None,
@@ -39,7 +43,7 @@ def render(
     ] = None,
     flags: dict[str, Any],
 ) -> None:
-    """Print a migration's Job, to be applied with kubectl, Helm, Argo CD or Airflow. Asks no cluster.
+    """Print a migration's Job. For kubectl, Helm, Argo CD or Airflow; asks no cluster.
 
     Example: chunkmigrate job render order_prices --image shop:1.4 --memory 512Mi
     """

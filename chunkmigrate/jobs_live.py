@@ -42,7 +42,9 @@ INTERRUPTED = 130
 
 JobName = Annotated[
     str | None,
-    typer.Argument(help="A Job's name, or part of its migration's; else the only one in the namespace."),
+    typer.Argument(
+        help="A Job's name, or part of its migration's; else the only one in the namespace.", metavar="[NAME]"
+    ),
 ]
 
 
@@ -98,7 +100,7 @@ def follow(
 
 
 def cancel(
-    name: Annotated[str, typer.Argument(help="A Job's name, or part of its migration's.")],
+    name: Annotated[str, typer.Argument(help="A Job's name, or part of its migration's.", metavar="NAME")],
     *,
     now: Annotated[
         bool, typer.Option("--now", help="Delete it at once, also where it has ended already.")
@@ -135,7 +137,7 @@ def diagnose(
     database: DatabaseName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how a Job and each of its pods ended, with the evidence and what to do.
+    """Say how a Job and each of its pods ended. With the evidence, and what to do.
 
     Example: chunkmigrate job diagnose order_prices --namespace shop
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pymongo.database import Database
+
+# What `chunkmigrate new` puts before a name.
+_TIMESTAMP = re.compile(r"\d{8,14}_")
 
 EXAMPLE = '''"""Say here what changes, in one sentence."""
 
@@ -112,8 +116,9 @@ class Migration:
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
-            where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            raise _wrong(self, f"cannot be imported: {type(error).__name__}: {error}{where}") from error
+            message = f"{self.path} cannot be imported: {type(error).__name__}: {error}."
+            message += " Correct it, or install what it imports."
+            raise InvalidModuleError(message) from error
         return module
 
     def load(self) -> Callable[[Database[Any]], Any]:
@@ -180,10 +185,11 @@ def discover(folder: Path) -> list[Migration]:
 
 
 def find(migrations: Sequence[Migration], name: str) -> Migration:
-    """Return the migration called ``name``, or the only one whose name contains it."""
+    """Return the one called ``name``, with or without its timestamp, or the only one that contains it."""
     wanted = name.removesuffix(".py").rpartition("/")[2]
     exact = [m for m in migrations if wanted in (m.name, *m.aliases)]
-    matching = exact or [m for m in migrations if wanted and wanted in m.name]
+    named = exact or [m for m in migrations if _TIMESTAMP.sub("", m.name, count=1) == wanted]
+    matching = named or [m for m in migrations if wanted and wanted in m.name]
     if len(matching) == 1:
         return matching[0]
     if matching:

@@ -11,12 +11,17 @@ from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.units import parse_duration
 
 Name = Annotated[
-    str, typer.Argument(help="A migration's file name, or any unambiguous part of it.", autocompletion=names)
+    str,
+    typer.Argument(
+        help="A migration's file name, or any unambiguous part of it.", autocompletion=names, metavar="NAME"
+    ),
 ]
 Target = Annotated[
     str | None,
     typer.Argument(
-        help="The last one to apply, or a part of its name; else all pending.", autocompletion=names
+        help="The last one to apply, or a part of its name; else all pending.",
+        autocompletion=names,
+        metavar="[NAME]",
     ),
 ]
 Uri = Annotated[str | None, typer.Option(help="The server; else MONGODB_URI.", show_default=False)]

@@ -48,7 +48,7 @@ def plan(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what `run` would apply, in order, and what each migration would touch. Writes nothing.
+    """Show what `run` would apply, and what each would touch. Writes nothing.
 
     Example: chunkmigrate plan order_prices
     """
@@ -79,7 +79,9 @@ def history(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A migration, or a part of its name; else the runs of all.", autocompletion=names
+            help="A migration, or a part of its name; else the runs of all.",
+            autocompletion=names,
+            metavar="[NAME]",
         ),
     ] = None,
     *,
@@ -88,7 +90,7 @@ def history(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """List the runs on record, oldest first: who, when, how far, in how much memory. Writes nothing.
+    """List the runs on record, oldest first. With who, when, how far, in how much memory. Writes nothing.
 
     Example: chunkmigrate history order_prices --json
     """

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from chunkmigrate.touching import Written
 
 
+# What follows stands in one column: the longest word for how a migration stands, and for how a run ended.
+STANDING_WIDTH, RUN_WIDTH = len("cancelled"), len("marked applied")
+
+
 def as_json(row: Standing | Planned | PastRun) -> str:
     """Return one of them as one line of JSON; times are UTC, in ISO 8601."""
     return json.dumps(asdict(row), default=spelled)
@@ -34,7 +38,7 @@ def standing(row: Standing) -> str:
     told = "; ".join(filter(None, [read, aside, _going(row.progress) if row.progress else ""]))
     marks = "".join(f"  ({mark})" for mark in _marks(row))
     return (
-        f"{row.status:<8}  {in_line(row.name)}  {in_line(row.description)}".rstrip()
+        f"{row.status:<{STANDING_WIDTH}}  {in_line(row.name)}  {in_line(row.description)}".rstrip()
         + (f"  {told}" if told else "")
         + marks
     )
@@ -120,6 +124,5 @@ def past_run(run: PastRun) -> str:
     peak = f"peak {format_bytes(run.peak)}" if run.peak else ""
     failed = " ".join(filter(None, [run.failure, f"at _id {run.document}" if run.document else ""]))
     facts = [took, done, peak, run.by, run.version and f"chunkmigrate {run.version}", failed, run.reason]
-    return (
-        f"{began}  {run.status:<8}  {in_line(run.migration)}{down}  {in_line('; '.join(filter(None, facts)))}"
-    )
+    told = in_line("; ".join(filter(None, facts)))
+    return f"{began}  {run.status:<{RUN_WIDTH}}  {in_line(run.migration)}{down}  {told}"

@@ -38,8 +38,8 @@ Seconds = tuple[float, float]
 class PlannedStep:
     """One step: ``documents`` are still to be read, about ``bytes`` large as they are stored, if known.
 
-    ``fields`` are read, None is all of them; ``writes`` is None where the first documents do not tell.
-    ``done``: an earlier run has finished it.
+    ``fields`` are read, None is all of them, and none where the server updates alone; ``writes`` is None
+    where the first documents do not tell. ``done``: an earlier run has finished it.
     """
 
     namespace: str
@@ -101,7 +101,7 @@ def _step(database: Database[Any], name: str, number: int, backfill: Backfill) -
         counted = max(0, counted - read)
     return PlannedStep(
         namespace=scan.namespace,
-        fields=scan.fields,
+        fields=scan.fields if backfill.server is None else (),
         filtered_by=touching.filtered_by(scan.filter),
         documents=counted,
         bytes=None if counted is None else counted * scan.average_size(),

@@ -107,8 +107,8 @@ class Quarantine:
         facts = {
             "namespace": self.namespace,
             "reason": error.reason,
-            "message": _storable(str(error)[:MAX_TEXT]),
-            "discreet": _storable(error.discreet[:MAX_TEXT]),
+            "message": _storable(error.aside(show_values=True)[:MAX_TEXT]),
+            "discreet": _storable(error.aside(show_values=False)[:MAX_TEXT]),
             "traceback": _storable(_traceback(error)),
             "run": self.run,
             "at": datetime.now(UTC),

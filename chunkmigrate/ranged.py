@@ -38,6 +38,8 @@ _ANSWER: CodecOptions[Any] = CodecOptions(
 )
 _UNAUTHORIZED = 13
 
+_THEN = "Everything before it is committed. Correct server= or the document and run again."
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -119,15 +121,12 @@ def refusal(key: Key, error: Exception) -> DocumentError:
     reason, code = server.reason(error), getattr(error, "code", None)
     message, discreet = (_sentence(key, why) for why in (reason, bare_reason(error, reason)))
     if code in TOO_LARGE or isinstance(error, DocumentTooLarge):
-        return TooLargeError(key.shown(), message, discreet=discreet)
-    return WriteRefusedError(key.shown(), message, code, discreet=discreet)
+        return TooLargeError(key.shown(), message, discreet=discreet, then=_THEN)
+    return WriteRefusedError(key.shown(), message, code, discreet=discreet, then=_THEN)
 
 
 def _sentence(key: Key, reason: str) -> str:
-    return (
-        f"MongoDB refused the update of document _id {key.shown()}: {reason}. It was not changed; everything "
-        "before it is committed. Correct server= or the document and run again."
-    )
+    return f"MongoDB refused the update of document _id {key.shown()}: {reason}. It was not changed. {_THEN}"
 
 
 def round_trip(client: MongoClient[Any]) -> float:

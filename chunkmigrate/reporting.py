@@ -36,6 +36,7 @@ def report(
         typer.Argument(
             help="A run's id, or a migration for its latest run; else the latest run of all.",
             autocompletion=names,
+            metavar="[RUN]",
         ),
     ] = None,
     *,

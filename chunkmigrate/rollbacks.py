@@ -56,6 +56,7 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
             typer.Argument(
                 help="A migration's file name, or any unambiguous part; else the last applied.",
                 autocompletion=names,
+                metavar="[NAME]",
             ),
         ] = None,
         *,
@@ -76,7 +77,7 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
         metrics_file: options.MetricsFile = None,
         notify: options.Notify = None,
     ) -> None:
-        """Roll a migration back, by its downgrade or by what its undo has kept, or go on with that.
+        """Roll a migration back, or go on with that. By its downgrade, or by what its undo has kept.
 
         Example: chunkmigrate rollback order_prices
         """
@@ -153,7 +154,11 @@ def _many(number: int, what: str) -> str:
 def listed(
     name: Annotated[
         str | None,
-        typer.Argument(help="A migration: the documents that could not be restored.", autocompletion=names),
+        typer.Argument(
+            help="A migration: the documents that could not be restored.",
+            autocompletion=names,
+            metavar="[NAME]",
+        ),
     ] = None,
     *,
     uri: options.Uri = None,
@@ -161,7 +166,7 @@ def listed(
     directory: options.Dir = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List how much is kept to undo each migration, or what a rollback could not restore.
+    """List how much is kept to undo each migration. With a name, what a rollback could not restore.
 
     Example: chunkmigrate undo list order_prices
     """
@@ -185,7 +190,7 @@ def drop(
     database: options.DatabaseName = None,
     directory: options.Dir = None,
 ) -> None:
-    """Free the space of what is kept to undo a migration; it cannot be undone any more then.
+    """Free the space of what is kept to undo a migration. It cannot be undone any more then.
 
     Example: chunkmigrate undo drop order_prices --yes
     """

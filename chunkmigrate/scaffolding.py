@@ -53,11 +53,13 @@ def test_to_cents():
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.")],
+    name: Annotated[
+        str, typer.Argument(help="What it does, in a few words: order_prices_in_cents.", metavar="NAME")
+    ],
     *,
     directory: Dir = None,
 ) -> None:
-    """Write a new migration that runs as it stands, and a test of it that passes.
+    """Write a new migration that runs as it stands, and its test.
 
     Example: chunkmigrate new order_prices_in_cents
     """

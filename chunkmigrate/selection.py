@@ -61,7 +61,8 @@ def warnings(found: Sequence[Migration], entries: Entries) -> list[str]:
     if missing := [row.name for row in rows if row.missing and row.name not in names]:
         said.append(
             f"On record, and without a file in this folder: {listed(missing)}. That is right for an older "
-            "checkout or another project's; else restore them."
+            "checkout or another project's; else restore them, or take them off the record with "
+            "`chunkmigrate mark NAME --pending`."
         )
     return said
 

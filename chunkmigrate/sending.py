@@ -152,15 +152,13 @@ def refusal(
 ) -> RefusedError:
     """Return what is raised where the server refuses a document; ``discreet``: the reason without values."""
     document_id = chunk.owner(number)
-    message, discreet = (_refusal(document_id, why, undone=undone) for why in (reason, discreet))
-    if code in TOO_LARGE:
-        return RefusedError(number, TooLargeError(document_id, message, discreet=discreet))
-    return RefusedError(number, WriteRefusedError(document_id, message, code, discreet=discreet))
-
-
-def _refusal(document_id: Any, reason: str, *, undone: bool) -> str:
     what = "Nothing of its chunk was written" if undone else "Some of its chunk may be written twice"
-    return (
-        f"MongoDB refused the write for document _id {document_id!r}: {reason}. "
-        f"{what}; everything before it is committed. Fix the transform or the document and run again."
-    )
+    then = f"{what}; everything before it is committed. Fix the transform or the document and run again."
+    message, discreet = (_refusal(document_id, why, then) for why in (reason, discreet))
+    if code in TOO_LARGE:
+        return RefusedError(number, TooLargeError(document_id, message, discreet=discreet, then=then))
+    return RefusedError(number, WriteRefusedError(document_id, message, code, discreet=discreet, then=then))
+
+
+def _refusal(document_id: Any, reason: str, then: str) -> str:
+    return f"MongoDB refused the write for document _id {document_id!r}: {reason}. {then}"

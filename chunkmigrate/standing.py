@@ -139,7 +139,7 @@ def _status(database: Database[Any], row: Compared) -> str:
     if row.status != RUNNING:
         return row.status
     with _bounded():
-        return RUNNING if leases.held(database, row.name) else DIED
+        return RUNNING if leases.living(database, row.name) else DIED
 
 
 def _sums(database: Database[Any], collection: str, what: Any) -> dict[str, int]:

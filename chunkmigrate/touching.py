@@ -6,6 +6,7 @@ The author's transform is called with some of them, and nothing of its answer is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ from chunkmigrate.backfill import writes_of
 from chunkmigrate.differences import statement_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.foresight import Statement
     from chunkmigrate.scan import Scan
+    from chunkmigrate.server_updates import ServerUpdate
 
 # Of documents of one kind the first shows what is written; those of other kinds are a matter of luck.
 SAMPLED = 20
@@ -50,6 +52,8 @@ def written(backfill: Backfill) -> tuple[Written, ...] | None:
 
     Raises `readonly.Refused` where the author's code writes by itself.
     """
+    if backfill.server is not None:
+        return (Written(backfill.target.full_name, "update", tuple(sorted(_named(backfill.server)))),)
     found: dict[tuple[str, str], set[str]] = {}
     for statement in _statements(backfill):
         kind, fields = _touched(statement)
@@ -94,11 +98,16 @@ def _touched(statement: Statement) -> tuple[str, set[str]]:
     if statement.kind != "update":
         return statement.kind, set()
     change = bson.decode(statement.encoded)["u"]
-    if isinstance(change, list):
-        return "update", {name for stage in change for name in _of_stage(stage)}
-    if not all(name.startswith("$") for name in change):
+    if not isinstance(change, list) and not all(name.startswith("$") for name in change):
         return "replace", set()
-    return "update", {name for operator, named in change.items() for name in _of_operator(operator, named)}
+    return "update", _named(change)
+
+
+def _named(change: ServerUpdate) -> set[str]:
+    """Return the fields an update names: the stages of a pipeline, or operators."""
+    if isinstance(change, Mapping):
+        return {name for operator, named in change.items() for name in _of_operator(operator, named)}
+    return {name for stage in change for name in _of_stage(stage)}
 
 
 def _of_operator(operator: str, named: Mapping[str, Any]) -> Sequence[str]:

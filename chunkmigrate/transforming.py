@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 # How often a document is read and transformed again because somebody edited it in between.
 CHANGED_TRIES = 3
 
+_SAFE = "Nothing of this chunk was written; everything before it is committed."
+_THEN = f"{_SAFE} Correct the migration and run again."
+
 
 class Transformer:
     """Turns the documents of one step into writes."""
@@ -224,14 +227,11 @@ class Transformer:
     def _blamed(self, document_id: Any, what: str, discreet: str | None = None) -> TransformError:
         """Return what is raised where the author's code did ``what``; ``discreet`` is that without values."""
         message, discreet = (self._sentence(document_id, did) for did in (what, discreet or what))
-        return TransformError(document_id, message, discreet=discreet)
+        return TransformError(document_id, message, discreet=discreet, then=_THEN)
 
     def _sentence(self, document_id: Any, what: str) -> str:
         name = getattr(self._transform, "__name__", "transform")
-        return (
-            f"{name} {what.rstrip('.')}. It was given document _id {document_id!r}. Nothing of this chunk "
-            "was written; everything before it is committed. Correct the migration and run again."
-        )
+        return f"{name} {what.rstrip('.')}. It was given document _id {document_id!r}. {_THEN}"
 
     def _conflict(self, document_id: Any) -> ConflictError:
         message = (

@@ -100,7 +100,7 @@ def tune(
     directory: Dir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which memory, chunk sizes and writers the profile and past runs suggest, and why.
+    """Say which memory, chunks and writers to use, and why. It follows from the profile and past runs.
 
     Example: chunkmigrate tune order_prices --write
     """

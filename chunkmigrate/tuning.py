@@ -67,11 +67,15 @@ def tune(profile: Profile | None, runs: Sequence[PastRun]) -> Tuning:
     """Return what the evidence says; ``runs`` are oldest first. Raises `ProfileError` where there is none."""
     finished = [run for run in runs if run.applied and run.peak]
     if profile is None and not finished:
-        message = "There is neither a profile nor a finished run to tune from. Make a profile first."
+        message = (
+            "There is neither a profile nor a finished run to tune from. Measure it first, with "
+            "`chunkmigrate profile NAME`."
+        )
         raise ProfileError(message)
     if profile and not (finished or any(step.sampled for step in profile.steps)):
         message = (
-            "No document matched when the profile was made: nothing was measured. Make one where some do."
+            "No document matched when the profile was made: nothing was measured. Run `chunkmigrate profile` "
+            "where some do."
         )
         raise ProfileError(message)
     steps = profile.steps if profile else ()

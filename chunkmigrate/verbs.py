@@ -111,7 +111,10 @@ def _shown(seen: LeaseRecord) -> None:
 
 def listed(
     name: Annotated[
-        str | None, typer.Argument(help="A migration; else those of all are listed.", autocompletion=names)
+        str | None,
+        typer.Argument(
+            help="A migration; else those of all are listed.", autocompletion=names, metavar="[NAME]"
+        ),
     ] = None,
     *,
     uri: Uri = None,

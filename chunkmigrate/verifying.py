@@ -37,7 +37,7 @@ def verify(
     as_json: AsJson = False,
     show_values: ShowValues = False,
 ) -> None:
-    """Check what a migration has done, by its own `verify`, which can only read.
+    """Check what a migration has done, by its own `verify(db)`. That can only read.
 
     Example: chunkmigrate verify order_prices
     """

@@ -20,7 +20,7 @@ exit code means stands in [exit codes](exit-codes.md), what `--json` prints in [
 
 A setting is taken from its option, else from its environment variable, else from `pyproject.toml`: from
 `[tool.chunkmigrate]`, or from `[tool.chunkmigrate.kubernetes]` where its name begins with `kubernetes.`. A
-migration is called by its file's name, or by any part of it that no other has.
+migration is called by its file's name, with or without its timestamp, or by any part that no other has.
 """
 
 # What the options of a Job are, in `[tool.chunkmigrate.kubernetes]`.

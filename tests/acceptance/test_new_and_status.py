@@ -40,8 +40,8 @@ def test_status_lists_in_order(cli: CommandLine, db: Database[Any]) -> None:
     cli("run", "later")
 
     assert shown.stdout.splitlines() == [
-        "applied   1_earlier  Add one to every n.  1 documents read",
-        "pending   2_later  Add one to every n.",
+        "applied    1_earlier  Add one to every n.  1 documents read",
+        "pending    2_later  Add one to every n.",
     ]
     assert (shown.returncode, checked.returncode) == (0, 3)
     assert cli("status", "--check").returncode == 0

@@ -66,7 +66,7 @@ def test_file_in_disorder(four: CommandLine, db: Database[Any]) -> None:
     assert (renamed.returncode, deleted.returncode, done(db)) == (2, 2, [1, 2])
     assert "1_first means the same as 1_m, which is on record" in renamed.stderr
     assert "1_m is on record as applied, and its file is gone, though that of 2_m" in deleted.stderr
-    assert shown[0] == "pending   0_late  (older than the last applied)"
+    assert shown[0] == "pending    0_late  (older than the last applied)"
     assert four("run").returncode == 0
     assert done(db) == [1, 2, 0, 3, 4]
 

@@ -183,6 +183,19 @@ def test_writes(documents: Database[Any]) -> None:
     assert written(each) == (Written(f"{name}.d", "insert"),)
 
 
+@pytest.mark.parametrize(
+    ("update", "fields"),
+    [([{"$set": {"p": "$a"}}, {"$unset": "q"}], ("p", "q")), ({"$rename": {"old": "new"}}, ("new", "old"))],
+)
+def test_server_update(
+    plan: Callable[[Migration], Planned], documents: Database[Any], update: Any, fields: tuple[str, ...]
+) -> None:
+    """Where the server updates alone, a plan names what is written, and that no document is read."""
+    (step,) = plan(migration(lambda db: Backfill(scan(db.c), server=update))).steps
+
+    assert (step.fields, step.writes) == ((), (Written(f"{documents.name}.c", "update", fields),))
+
+
 def failing(db: Database[Any]) -> Backfill:
     def transform(one: Any) -> Any:
         if one["_id"] == 300:
@@ -209,7 +222,7 @@ def test_history(documents: Database[Any]) -> None:
     assert applied.peak > 0
     assert applied.version[0].isdigit()
     assert f"(pid {applied.pid})" in applied.by
-    assert "  failed    1_m  " in past_run(failed)
+    assert "  failed          1_m  " in past_run(failed)
     assert past_run(failed).endswith("TransformError at _id 300")
 
 

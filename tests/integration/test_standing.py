@@ -56,7 +56,7 @@ def test_nothing_there(mongodb_uri: str, db: Database[Any]) -> None:
 
     writes.assert_none()
     assert (row.status, row.read, row.open, row.progress) == ("pending", 0, True, None)
-    assert line_of(row) == "pending   1_m  Say it."
+    assert line_of(row) == "pending    1_m  Say it."
 
 
 def test_live(mongodb_uri: str, documents: Database[Any]) -> None:
@@ -74,7 +74,7 @@ def test_live(mongodb_uri: str, documents: Database[Any]) -> None:
     assert row.read >= 300
     assert row.progress is not None
     assert "(pid " in row.progress.by[0]
-    assert line_of(row).startswith(f"running   1_m  Say it.  {row.read:,} documents read; ")
+    assert line_of(row).startswith(f"running    1_m  Say it.  {row.read:,} documents read; ")
 
 
 def test_died(documents: Database[Any]) -> None:
@@ -100,9 +100,9 @@ def test_marks(documents: Database[Any]) -> None:
     late, drifted, missing = standings(documents, [migration(), migration("2_two")])
 
     assert (late.late, drifted.drifted, missing.missing, missing.open) == (True, True, True, False)
-    assert line_of(late) == "pending   1_m  Say it.  (older than the last applied)"
-    assert line_of(drifted) == "applied   2_two  Say it.  (drifted: its file means something else since)"
-    assert line_of(missing) == "applied   0_gone  Once.  (missing: it has no file here)"
+    assert line_of(late) == "pending    1_m  Say it.  (older than the last applied)"
+    assert line_of(drifted) == "applied    2_two  Say it.  (drifted: its file means something else since)"
+    assert line_of(missing) == "applied    0_gone  Once.  (missing: it has no file here)"
 
 
 def test_reader(tmp_path: Path) -> None:

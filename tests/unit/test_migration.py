@@ -216,6 +216,14 @@ def test_find(several: list[Migration], name: str, expected: str) -> None:
     assert find(several, name).name == expected
 
 
+def test_find_without_timestamp(folder: Path) -> None:
+    """The name that `chunkmigrate new` was given wins over a longer one that contains it."""
+    prices, cents = "20260105090000_prices", "20260106090000_prices_in_cents"
+    write(folder, **{prices: FINE, cents: FINE})
+
+    assert find(discover(folder), "prices").name == prices
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -254,12 +262,6 @@ def test_many(folder: Path, count: int, listed: str) -> None:
         ("def upgrade(): pass", "has upgrade(), which cannot be called as upgrade(db)"),
         ("def upgrade(a, b): pass", "has upgrade(a, b), which cannot be called as upgrade(db)"),
         ("def upgrade(*, db): pass", "has upgrade(*, db), which cannot be called as upgrade(db)"),
-        (
-            "import no_such_module",
-            "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'",
-        ),
-        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
-        ("x = 1\ndef upgrade(db)", "cannot be imported: SyntaxError: expected ':' (m.py, line 2), line 2"),
     ],
 )
 def test_no_migration(folder: Path, source: str, what: str) -> None:
@@ -268,6 +270,23 @@ def test_no_migration(folder: Path, source: str, what: str) -> None:
         loaded(folder, source).load()
 
     assert str(caught.value) == f"{folder / 'm.py'} {what}. A migration looks like this:\n\n{EXAMPLE}"
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("x = 1\ndef upgrade(db)", "SyntaxError: expected ':' (m.py, line 2)"),
+    ],
+)
+def test_not_imported(folder: Path, source: str, what: str) -> None:
+    """A file that cannot be imported is refused with what Python says of it, and no more."""
+    with pytest.raises(InvalidModuleError) as caught:
+        loaded(folder, source).load()
+
+    said = f"{folder / 'm.py'} cannot be imported: {what}. Correct it, or install what it imports."
+    assert str(caught.value) == said
 
 
 BACKFILL = (

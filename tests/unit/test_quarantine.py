@@ -86,6 +86,17 @@ def test_limit(taken: int) -> None:
     assert chunk.quarantined == 5 - taken
 
 
+def test_statement_says_what_happened() -> None:
+    """What is kept says nothing of a run that stops, or of running again: the run has gone on."""
+    then = "Nothing was written. Run again."
+    error = TransformError(
+        7, f"It raised KeyError: 'price'. {then}", discreet=f"It raised. {then}", then=then
+    )
+    facts = bson.decode(quarantine_of().statement(7, error))["u"]["$set"]
+
+    assert (facts["message"], facts["discreet"]) == ("It raised KeyError: 'price'.", "It raised.")
+
+
 def test_statement() -> None:
     """What is kept says which document it was, of which step, why it failed, in which run, and when."""
     before = datetime.now(UTC).replace(tzinfo=None) - timedelta(milliseconds=1)

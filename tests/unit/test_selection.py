@@ -195,5 +195,6 @@ def test_warnings() -> None:
 
     assert drifted.startswith("Applied, and their files mean something else since: 1. ")
     assert missing.startswith("On record, and without a file in this folder: 0. ")
+    assert "`chunkmigrate mark NAME --pending`" in missing
     assert warnings(ALL, {}) == []
     assert warnings(ALL, {"1": {"status": APPLIED, "checksum": "sha256:1"}}) == []

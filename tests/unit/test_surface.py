@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from chunkmigrate.cli import app
 from tests import surface
@@ -88,6 +90,29 @@ def test_example(name: str) -> None:
 def test_help_fits_a_terminal(name: str) -> None:
     """Help is no wider than 80 columns."""
     assert max(map(len, help_of(name).splitlines())) <= 80
+
+
+@every_command
+def test_usage(name: str) -> None:
+    """What a command takes stands in its usage in capitals, as in the documentation."""
+    assert re.search(r"[a-z]", help_of(name).splitlines()[0].partition("[OPTIONS]")[2]) is None
+
+
+@pytest.mark.parametrize("words", [[], ["quarantine"], ["job"], ["undo"]])
+def test_list_is_whole(words: list[str]) -> None:
+    """What a list of commands says of each is a whole sentence."""
+    shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=80, max_content_width=80).stdout
+    listed = shown.partition("Commands:\n")[2].splitlines()
+
+    assert len(listed) > 1
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_version() -> None:
+    """`--version` says what is installed, and nothing else."""
+    told = CliRunner().invoke(app, ["--version"])
+
+    assert (told.exit_code, told.stdout) == (0, f"chunkmigrate {version('chunkmigrate')}\n")
 
 
 def test_an_unknown_option_is_noticed() -> None:

@@ -103,6 +103,8 @@ def test_blame(transform: Callable[[Any], Any], what: str) -> None:
         ". It was given document _id 7. Nothing of this chunk was written; everything before it is "
         "committed. Correct the migration and run again."
     )
+    assert caught.value.aside(show_values=True).endswith(". It was given document _id 7.")
+    assert caught.value.aside(show_values=False).endswith(". It was given document _id 7.")
     assert ".." not in str(caught.value).replace("(...)", "")
     assert caught.value.document_id == 7
     assert caught.value.__cause__ is not None

@@ -98,7 +98,7 @@ def test_memory_of_steps() -> None:
 @pytest.mark.parametrize(
     ("profile", "runs", "sentence"),
     [
-        (None, [], "neither a profile nor a finished run"),
+        (None, [], "to tune from. Measure it first, with `chunkmigrate profile NAME`"),
         (None, [killed(60, 64)], "neither a profile nor a finished run"),
         (None, [past(applied=False)], "neither a profile nor a finished run"),
         (profile_of(step_of(sampled=0, sweep=())), [], "No document matched when the profile was made"),
