@@ -204,8 +204,8 @@ class Ledger:
             ended = {"_id": migration, "status": {"$in": [STOPPED, FAILED]}}
             self.database[MIGRATIONS].update_one(ended, {"$set": {"status": RUNNING, "ended": None}})
 
-    def settle(self, migration: Migration, status: str) -> None:
-        """Record how a migration stands that several runs share, once none of them is left at work.
+    def settle(self, migration: Migration, run: ObjectId, status: str) -> None:
+        """Record how a migration stands that ``run`` shares with others, once none of them is left at work.
 
         Who begins after that has a later generation, and says itself how it stands.
         """
@@ -214,17 +214,25 @@ class Ledger:
             if lease is None or leases.living(self.database, migration.name):
                 return
             unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
-            if status == STOPPED and self._has_failed(migration):
-                status = FAILED
-            now = {"status": status, "ended": None if status == PAUSED else datetime.now(UTC)}
+            now = {
+                "status": self._of_all(migration, run, status),
+                "ended": None if status == PAUSED else datetime.now(UTC),
+            }
             self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
 
-    def _has_failed(self, migration: Migration) -> bool:
-        """Whether a run has failed since the last one began: then the others were stopped because of that."""
-        entry = self.database[MIGRATIONS].find_one({"_id": migration.name}, {"began": 1}) or {}
-        failed = {"migration": migration.name, "status": FAILED, "ended": {"$gte": entry.get("began")}}
+    def _of_all(self, migration: Migration, run: ObjectId, status: str) -> str:
+        """Return how a group ended of which ``run`` ended so: failed, if one failing stopped it."""
+        runs = self.database[RUNS]
+        mine = runs.find_one({"_id": run}, {"group": 1, "began": 1}) or {}
+        if status != STOPPED or not mine.get("group"):
+            return status
+        ours = {"migration": migration.name, "group": mine["group"]}
+        # Those that ran beside it: a Job of that name may have failed a week ago.
+        beside = {"$or": [{"ended": None}, {"ended": {"$gte": mine["began"]}}]}
+        first = runs.find_one(ours | beside, {"began": 1}, sort=[("began", 1)]) or mine
+        failed = ours | {"status": FAILED, "ended": {"$gte": first["began"]}}
         overtaken = {"failure.kind": SupersededError.__name__}
-        return self.database[RUNS].find_one({**failed, "$nor": [overtaken]}, {"_id": 1}) is not None
+        return FAILED if runs.find_one({**failed, "$nor": [overtaken]}, {"_id": 1}) else status
 
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
@@ -253,7 +261,7 @@ class Ledger:
         with _bounded():
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
-                entry = ended | {"run": run, "status": stands or status}
+                entry = ended | {"run": run, "status": self._of_all(migration, run, stands or status)}
                 self._enter(migration, generation, {"$set": entry})
             if status == APPLIED and not quiet:
                 # Those of a group that died while others were at work; one that lives will say its own end.

@@ -126,7 +126,7 @@ class Recorder:
     def _settle(self, status: str) -> None:
         """Say how the migration stands, where the run shares it with others and is the last of them."""
         if status != APPLIED and not self._lease.held and not self._quiet:
-            self._ledger.settle(self._migration, status)
+            self._ledger.settle(self._migration, self.run, status)
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""

@@ -164,7 +164,7 @@ def test_left_by_one_that_is_gone(db: Database[Any], folder: Path, say: Callable
     assert "left the applied set" in say("mark", NAME, "--pending", "--yes")
     assert not Ledger(db).entry(NAME)
 
-    assert "1 records were dropped" in say("undo", "drop", NAME, "--yes")
+    assert "1 record was dropped" in say("undo", "drop", NAME, "--yes")
     assert not db.chunkmigrate_undo.count_documents({})
 
 
