@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pymongo.database import Database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Listen to SIGINT, as a terminal's processes do: a shell has those in its background ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
