@@ -6,10 +6,8 @@ there is ``marking``'s business, what another tool's history says ``importing``'
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -269,6 +267,6 @@ def _counted(number: int, what: str = "migration") -> str:
 
 @contextmanager
 def _opened(**flags: Any) -> Iterator[tuple[Settings, Database[Any]]]:
-    settings = settings_.resolve(flags, os.environ, Path())
+    settings = settings_.here(**flags)
     with opened(settings) as db:
         yield settings, db

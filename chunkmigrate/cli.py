@@ -12,7 +12,6 @@ import os
 import sys
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,7 +89,7 @@ def run(
 
     Example: chunkmigrate run order_prices --memory 512Mi
     """
-    settings = _settings(
+    settings = settings_.here(
         uri=uri,
         database=database,
         dir=directory,
@@ -147,7 +146,7 @@ def status(
 
     Example: chunkmigrate status --check
     """
-    settings = _settings(uri=uri, database=database, dir=directory)
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     if overview.show(settings, as_json=as_json) and check:
         raise typer.Exit(PENDING)
 
@@ -191,7 +190,7 @@ def retry(
 
     Example: chunkmigrate quarantine retry order_prices
     """
-    settings = _settings(uri=uri, database=database, dir=directory, memory=memory)
+    settings = settings_.here(uri=uri, database=database, dir=directory, memory=memory)
     said = partial(saying.said, show_values=show_values, folder=settings.folder)
     notifier = Notifier()
     with _ending(said, notifier):
@@ -290,10 +289,6 @@ def _finish(outcome: Outcome | str, notifier: Notifier) -> None:
 def _exit(code: int) -> None:
     if code:
         raise typer.Exit(code)
-
-
-def _settings(**flags: Any) -> Settings:
-    return settings_.resolve(flags, os.environ, Path())
 
 
 commands.add(app, rollback_command(_ending, _finish, again=AGAIN))

@@ -6,10 +6,8 @@ typer's, switched on only where a shell asks: a pod never does.
 
 from __future__ import annotations
 
-import os
 import re
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,7 +57,7 @@ def prepare(environment: Mapping[str, str]) -> None:
 def names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return what a migration's name may be that begins so: without its timestamp, if it was typed so."""
     try:
-        folder = settings.resolve({"dir": ctx.params.get("directory")}, os.environ, Path()).folder
+        folder = settings.here(dir=ctx.params.get("directory")).folder
         files = sorted(path.name for path in folder.iterdir() if _MIGRATION.fullmatch(path.name))
     except (InvalidSettingError, OSError):
         return []

@@ -7,7 +7,6 @@ wrong with it, is for ``kubernetes.choices`` to say.
 from __future__ import annotations
 
 import inspect
-import os
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -73,7 +72,7 @@ def workload(name: str, directory: str | None, choices: Choices) -> Workload:
     """Return the migration of a name, or of part of one, with all its manifest is made of."""
     from chunkmigrate.kubernetes.workload import prepare
 
-    found = discover(settings_.resolve({"dir": directory}, os.environ, Path()).folder)
+    found = discover(settings_.here(dir=directory).folder)
     return prepare(find(found, name), found, choices)
 
 

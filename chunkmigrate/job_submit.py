@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chunkmigrate import jobs_live
+from chunkmigrate import settings as settings_
 from chunkmigrate.completion import names
 from chunkmigrate.errors import InvalidSettingError, UnknownMigrationError
 from chunkmigrate.job_options import chosen_job, with_job_flags, workload
@@ -76,7 +77,7 @@ def submit(
         if not follow:
             typer.echo(f"`chunkmigrate job watch {name}{_there(flags, context)}` follows it.", err=True)
             return
-        settings = jobs_live.settings_of(uri=None, database=flags.get("database"))
+        settings = settings_.here(uri=None, database=flags.get("database"))
         jobs_live.follow(cluster, choosing.chosen(cluster, name), settings, logs=logs, as_json=as_json)
 
 

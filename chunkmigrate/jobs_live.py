@@ -6,7 +6,6 @@ They parse, call and print, and say which exit code the end of a Job is. What is
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -64,7 +63,7 @@ def watch(
     """
     from chunkmigrate.kubernetes import choosing
 
-    settings = settings_of(uri=uri, database=database)
+    settings = settings_.here(uri=uri, database=database)
     with cluster_of(context, namespace) as cluster:
         follow(cluster, choosing.chosen(cluster, name), settings, logs=logs, as_json=as_json)
 
@@ -118,7 +117,7 @@ def cancel(
     from chunkmigrate.kubernetes import choosing
     from chunkmigrate.kubernetes.fields import text
 
-    settings = settings_of(uri=uri, database=database)
+    settings = settings_.here(uri=uri, database=database)
     with cluster_of(context, namespace) as cluster, _database(settings, unless=now) as db:
         found = choosing.chosen(cluster, name)
         migration = _full_name(db, found)
@@ -143,7 +142,7 @@ def diagnose(
     """
     from chunkmigrate.kubernetes import choosing, diagnosis, story
 
-    settings = settings_of(uri=uri, database=database)
+    settings = settings_.here(uri=uri, database=database)
     with cluster_of(context, namespace) as cluster:
         try:
             found = choosing.chosen(cluster, name)
@@ -247,11 +246,6 @@ def _code(found: Diagnosis) -> int:
     if found.job.kind is Kind.COMPLETE:
         return COMPLETE
     return found.job.exit_code if found.job.exit_code in _OF_A_RUN else FAILED
-
-
-def settings_of(**flags: Any) -> Settings:
-    """Return the settings, with those flags over environment and project."""
-    return settings_.resolve(flags, os.environ, Path())
 
 
 def _say(line: str) -> None:

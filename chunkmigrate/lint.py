@@ -5,7 +5,6 @@ It parses and prints. What is found is ``linting``'s, and which exit code a fail
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from functools import partial
@@ -62,7 +61,7 @@ def lint(
     from chunkmigrate.linting.findings import BY_SERVER, chosen
 
     codes = chosen(_listed(select), _listed(ignore))
-    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     files = checking.read(_since(since, _paths(names or [], settings.folder)))
     found: list[Finding] = []
     with _asking(settings, needed=bool(codes & BY_SERVER) and bool(files)) as ask:

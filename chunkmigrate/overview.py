@@ -6,8 +6,6 @@ of each looks ``overview_lines``'. The exit code is the command line's.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,7 +53,7 @@ def plan(
     from chunkmigrate import planning  # late, as what follows: no run plans
     from chunkmigrate.readonly import ReadOnly
 
-    settings = _settings(uri=uri, database=database, dir=directory)
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     wanted, unusable = sequence.wanted(settings.folder, target), []
     with opened(settings, [ReadOnly()]) as db:
         ledger = Ledger(db)
@@ -96,7 +94,7 @@ def history(
     """
     from chunkmigrate import history as history_
 
-    with opened(_settings(uri=uri, database=database)) as db:
+    with opened(settings_.here(uri=uri, database=database)) as db:
         empty = True
         migration = None if name is None else history_.named(db, name)
         for run in history_.runs(db, migration, show_values=show_values):
@@ -104,7 +102,3 @@ def history(
             typer.echo(overview_lines.as_json(run) if as_json else overview_lines.past_run(run))
     if empty and not as_json:
         typer.echo("No run is on record in this database yet.")
-
-
-def _settings(**flags: str | None) -> Settings:
-    return settings_.resolve(flags, os.environ, Path())

@@ -6,7 +6,6 @@ asked for: a pod has no use for them.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +58,7 @@ def report(
     if as_json and output is not None:
         message = "--json prints to the standard output and writes no file: leave out --output."
         raise InvalidSettingError(message)
-    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     told = _told(settings, run, show_values=show_values)
     if as_json:
         typer.echo(_json(told))

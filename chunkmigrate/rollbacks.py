@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,7 +80,7 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
 
         Example: chunkmigrate rollback order_prices
         """
-        settings = _settings(
+        settings = settings_.here(
             uri=uri,
             database=database,
             dir=directory,
@@ -170,7 +169,7 @@ def listed(
 
     Example: chunkmigrate undo list order_prices
     """
-    settings = _settings(uri=uri, database=database, dir=directory)
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
         rows = kept.space(db) if name is None else kept.listing(db, naming.meant(settings, db, name)[0])
         empty = True
@@ -194,7 +193,7 @@ def drop(
 
     Example: chunkmigrate undo drop order_prices --yes
     """
-    settings = _settings(uri=uri, database=database, dir=directory)
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     with opened(settings) as db:
         migration = naming.meant(settings, db, name)[0]
         check_droppable(migration, db)
@@ -215,7 +214,3 @@ def _shown(row: dict[str, Any]) -> str:
     left = f", {row['left']:,} of them left by a rollback" if row["left"] else ""
     records = row["documents"] + row["left"]
     return f"{row['migration']}  {records:,} documents{left}  {format_bytes(row['bytes'])}"
-
-
-def _settings(**flags: Any) -> Settings:
-    return settings_.resolve(flags, os.environ, Path())

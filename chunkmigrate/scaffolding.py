@@ -5,10 +5,8 @@ The test lies in a folder of its own, because every file beside a migration is o
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +14,9 @@ from chunkmigrate import settings
 from chunkmigrate.errors import InvalidSettingError
 from chunkmigrate.migration import EXAMPLE
 from chunkmigrate.options import Dir  # noqa: TC001 (typer reads it)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The migration is imported by its path: a name that begins with a number is beyond an import statement.
 TEST = '''"""Test what becomes of orders: given these documents, those are expected."""
@@ -63,9 +64,7 @@ def new(
 
     Example: chunkmigrate new order_prices_in_cents
     """
-    migration, test = write(
-        settings.resolve({"dir": directory}, os.environ, Path()).folder, name, datetime.now(UTC)
-    )
+    migration, test = write(settings.here(dir=directory).folder, name, datetime.now(UTC))
     typer.echo(f"Its test is {test}; run it with pytest.", err=True)
     typer.echo(migration)
 

@@ -7,8 +7,10 @@ business.
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate import server
@@ -18,7 +20,6 @@ from chunkmigrate.units import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # Measured on two cores: the second writer brings a third more documents, a fourth nothing more. A
 # cluster with slower commits may want four.
@@ -94,6 +95,11 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Pa
         metrics_file=folder / str(value("metrics_file")) if value("metrics_file") else None,
         notify=_webhook(value("notify")),
     )
+
+
+def here(**flags: Any) -> Settings:
+    """Return the settings in force for a command: its flags, in this process's environment and folder."""
+    return resolve(flags, os.environ, Path())
 
 
 def kubernetes(folder: Path) -> Mapping[str, Any]:

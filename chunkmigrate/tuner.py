@@ -6,9 +6,7 @@ terminal ``summary``'s, and which exit code a failure gets is ``cli``'s.
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,9 +62,7 @@ def profile(
         raise InvalidSettingError(message)
     if memray:
         check_memray()
-    settings = settings_.resolve(
-        {"uri": uri, "database": database, "dir": directory, "writers": writers}, os.environ, Path()
-    )
+    settings = settings_.here(uri=uri, database=database, dir=directory, writers=writers)
     migration = find(discover(settings.folder), name)
     with named(settings) as (address, in_database):
         asked = Asked(
@@ -106,7 +102,7 @@ def tune(
     """
     from chunkmigrate import tuning
 
-    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     migration = find(discover(settings.folder), name)
     found = tuning.tune(_profile(migration), _past(settings, migration))
     if as_json:

@@ -5,10 +5,8 @@ They parse and print; what they do is ``control``'s, and which exit code a failu
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
     from chunkmigrate.direction import Direction
     from chunkmigrate.lease_reading import LeaseRecord
-    from chunkmigrate.settings import Settings
 
 # A chunk takes seconds at most; a run that takes longer to answer is told of, and follows later.
 ANSWER_SECONDS = 30.0
@@ -129,7 +126,7 @@ def listed(
     """
     from chunkmigrate import quarantine
 
-    settings = _settings(uri=uri, database=database, dir=directory)
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     empty = True
     with opened(settings) as db:
         named = name and naming.meant(settings, db, name)[0]
@@ -219,13 +216,9 @@ def _unlocked(db: Database[Any], seen: LeaseRecord) -> int | None:
 
 @contextmanager
 def _chosen(name: str, **flags: Any) -> Iterator[tuple[Database[Any], str]]:
-    settings = _settings(**flags)
+    settings = settings_.here(**flags)
     with opened(settings) as db:
         yield db, naming.meant(settings, db, name)[0]
-
-
-def _settings(**flags: Any) -> Settings:
-    return settings_.resolve(flags, os.environ, Path())
 
 
 def _begun(db: Database[Any], migration: str) -> Direction:

@@ -5,8 +5,6 @@ What it may do, and what its answers mean, is ``verification``'s business.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,6 +21,7 @@ from chunkmigrate.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from chunkmigrate.migration import Migration
     from chunkmigrate.verification import Verified
@@ -41,7 +40,7 @@ def verify(
 
     Example: chunkmigrate verify order_prices
     """
-    settings = settings_.resolve({"uri": uri, "database": database, "dir": directory}, os.environ, Path())
+    settings = settings_.here(uri=uri, database=database, dir=directory)
     migration = find(discover(settings.folder), name)
     with opened(settings) as db:
         found = verification.ask(migration, db)
