@@ -67,13 +67,13 @@ class Room:
             reading = self.read()
         if sizing.fits(reading.used + COPIES * size, reading.budget):
             return self.alone
-        needs = quantity(int((reading.used + COPIES * size) / sizing.STOP) + 1)
+        needs = int((reading.used + COPIES * size) / sizing.STOP) + 1
         message = (
             f"The document with _id {document_id!r} has {format_bytes(size)}; to keep what is needed to undo "
-            f"its change takes a budget of {needs}, and this one is {format_bytes(reading.budget)}. "
-            "Nothing of its chunk was written."
+            f"its change takes a budget of {quantity(needs)}, and this one is "
+            f"{format_bytes(reading.budget)}. Nothing of its chunk was written."
         )
-        raise DoesNotFitError(document_id, message, int((reading.used + COPIES * size) / sizing.STOP) + 1)
+        raise DoesNotFitError(document_id, message, needs)
 
 
 @dataclass(frozen=True, slots=True)

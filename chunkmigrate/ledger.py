@@ -222,9 +222,11 @@ class Ledger:
 
     def _of_all(self, migration: Migration, run: ObjectId, status: str) -> str:
         """Return how a group ended of which ``run`` ended so: failed, if one failing stopped it."""
+        if status != STOPPED:
+            return status
         runs = self.database[RUNS]
         mine = runs.find_one({"_id": run}, {"group": 1, "began": 1}) or {}
-        if status != STOPPED or not mine.get("group"):
+        if not mine.get("group"):
             return status
         ours = {"migration": migration.name, "group": mine["group"]}
         # Those that ran beside it: a Job of that name may have failed a week ago.

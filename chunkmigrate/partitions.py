@@ -44,11 +44,14 @@ EACH = 256
 
 def standing(database: Database[Any], place: Place) -> dict[int, bool]:
     """Return whether each partition of the step is done, by number; empty where it is not divided."""
-    ours = {"migration": place.migration, "step": place.step, "partition": {"$gt": 0}}
     fields = ("partition", "generation", "slot", "done")
     with pymongo.timeout(ATTEMPT_SECONDS):
         # The last generation's first slot is the one that knows.
-        slots = [*database[checkpoint.COLLECTION].find(ours, fields).sort([("generation", 1), ("slot", -1)])]
+        slots = [
+            *database[checkpoint.COLLECTION]
+            .find(place.divided(), fields)
+            .sort([("generation", 1), ("slot", -1)])
+        ]
     done = {slot["partition"]: slot["done"] for slot in slots}
     # The first is stored last: without transactions a death may leave some of them, which were never begun.
     return dict(sorted(done.items())) if 1 in done else {}
@@ -91,15 +94,13 @@ def _sample(scan: Scan, after: Key | None, upto: Key, size: int) -> list[tuple[K
 
 def _cut(sampled: Sequence[tuple[Key, int]], count: int, upto: Key) -> Iterator[Key]:
     """Yield where all ranges but the last end."""
-    total, last = sum(weight for _, weight in sampled), upto
-    number = 1
+    total, last, ended = sum(weight for _, weight in sampled), upto, 0
     for (key, _), reached in zip(sampled, accumulate(weight for _, weight in sampled), strict=True):
-        if number < count and reached * count >= total * number:
-            while number < count and reached * count >= total * number:
-                number += 1
-            if key != last:
-                yield key
+        full = min(count - 1, reached * count // total)
+        if full > ended and key != last:
+            yield key
             last = key
+        ended = full
 
 
 def divide(
@@ -118,8 +119,7 @@ def divide(
     """
     generation = advance(session)
     collection = database[checkpoint.COLLECTION]
-    divided = {"migration": place.migration, "step": place.step, "partition": {"$gt": 0}}
-    collection.delete_many(divided, session=session)
+    collection.delete_many(place.divided(), session=session)
     parts = [replace(part, divided=generation) for part in _parts(record, ends_)]
     collection.insert_many([*_documents(place, parts)], ordered=True, session=session)
     undivided = checkpoint.mark_id(place.key)

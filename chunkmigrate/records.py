@@ -49,6 +49,10 @@ class Place:
         """Return what its records match, and no others."""
         return {"migration": self.migration, "step": self.step, "partition": self.partition or _UNDIVIDED}
 
+    def divided(self) -> dict[str, Any]:
+        """Return what the records of all partitions of its step match."""
+        return {"migration": self.migration, "step": self.step, "partition": {"$gt": 0}}
+
     def document(self) -> dict[str, Any]:
         """Return what is stored with each of its records."""
         return asdict(self)

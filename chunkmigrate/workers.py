@@ -145,11 +145,12 @@ class Workers:
 
     def _listen(self, worker: Worker) -> None:
         for line in _lines(worker.process.stdout):
-            if told := _read(line):
+            told = _read(line)
+            if told:
                 worker.told(told)
             # Nobody may be listening any more; a worker whose words nobody takes would wait for ever.
             with suppress(OSError):
-                self.say(_numbered(line, worker.number))
+                self.say(_numbered(line, told, worker.number))
 
     def _hear(self, worker: Worker) -> None:
         for line in _lines(worker.process.stderr):
@@ -224,6 +225,5 @@ def _read(line: str) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _numbered(line: str, number: int) -> str:
-    told = _read(line)
-    return json.dumps(told | {"worker": number}) if told else f"worker {number}: {line}"
+def _numbered(line: str, told: Mapping[str, Any], number: int) -> str:
+    return json.dumps({**told, "worker": number}) if told else f"worker {number}: {line}"
