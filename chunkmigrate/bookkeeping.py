@@ -24,6 +24,7 @@ from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri  # noqa: TC001 (typer reads them)
 from chunkmigrate.plain import in_line, listed
+from chunkmigrate.printing import json_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -152,8 +153,9 @@ def import_(
         if findings.marks and not dry_run:
             marking.put(db, findings.marks, Author(by=control.operator(), why=reason))
         done = "would be imported" if dry_run else "imported"
+        facts = {"tool": theirs.name, "collection": where, "imported": not dry_run}
         typer.echo(
-            _json(findings, tool=theirs.name, collection=where, imported=not dry_run)
+            json_of(facts | findings.document())
             if as_json
             else f"{_counted(len(findings.marks))} {done}; nothing in {where} was changed."
         )
@@ -251,14 +253,6 @@ def _told(findings: Findings, heading: str) -> Iterator[str]:
             f"Not in that history, and pending: {listed(findings.pending)}. Where their changes are in the "
             "data all the same, `chunkmigrate mark NAME --applied` says so."
         )
-
-
-def _json(findings: Findings, **facts: Any) -> str:
-    import json
-
-    from chunkmigrate.overview_lines import spelled
-
-    return json.dumps(facts | findings.document(), default=spelled)
 
 
 def _counted(number: int, what: str = "migration") -> str:

@@ -6,6 +6,7 @@ of each looks ``overview_lines``'. The exit code is the command line's.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ from chunkmigrate.ledger import Ledger
 from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, ShowValues, Target, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.printing import json_of
 
 if TYPE_CHECKING:
     from chunkmigrate.settings import Settings
@@ -32,7 +34,7 @@ def show(settings: Settings, *, as_json: bool) -> bool:
     if leftovers := folder.leftovers(settings.folder):
         typer.echo(f"Warning: {leftovers}", err=True)
     for row in rows:
-        typer.echo(overview_lines.as_json(row) if as_json else overview_lines.standing(row))
+        typer.echo(json_of(asdict(row)) if as_json else overview_lines.standing(row))
     if not rows and not as_json:
         typer.echo("There are no migrations yet; write one with `chunkmigrate new NAME`.")
     return any(row.open for row in rows)
@@ -64,7 +66,7 @@ def plan(
         pending = [row for row in rows if not row.applied]
         for number, one in enumerate(planning.plan(db, pending), 1):
             unusable += [one.name] if one.unusable else []
-            for line in [overview_lines.as_json(one)] if as_json else overview_lines.planned(number, one):
+            for line in [json_of(asdict(one))] if as_json else overview_lines.planned(number, one):
                 typer.echo(line)
     if not pending and not as_json:
         typer.echo("Nothing is pending.")
@@ -99,6 +101,6 @@ def history(
         migration = None if name is None else history_.named(db, name)
         for run in history_.runs(db, migration, show_values=show_values):
             empty = False
-            typer.echo(overview_lines.as_json(run) if as_json else overview_lines.past_run(run))
+            typer.echo(json_of(asdict(run)) if as_json else overview_lines.past_run(run))
     if empty and not as_json:
         typer.echo("No run is on record in this database yet.")

@@ -1,14 +1,11 @@
-"""Overview lines: how a migration stands, a plan of it, and a past run, for people, or as JSON.
+"""Overview lines: how a migration stands, a plan of it, and a past run, for people.
 
 They print nothing, and ask nobody.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chunkmigrate.plain import in_line
 from chunkmigrate.units import format_bytes, format_duration
@@ -24,11 +21,6 @@ if TYPE_CHECKING:
 
 # What follows stands in one column: the longest word for how a migration stands, and for how a run ended.
 STANDING_WIDTH, RUN_WIDTH = len("cancelled"), len("marked applied")
-
-
-def as_json(row: Standing | Planned | PastRun) -> str:
-    """Return one of them as one line of JSON; times are UTC, in ISO 8601."""
-    return json.dumps(asdict(row), default=spelled)
 
 
 def standing(row: Standing) -> str:
@@ -64,13 +56,6 @@ def _going(progress: Progress) -> str:
     read = f"{progress.read:,}{total} documents of this run"
     rate = f"{progress.documents_per_second:,.0f}/s" if progress.documents_per_second is not None else ""
     return ", ".join(filter(None, [step, read, rate, f"by {', '.join(progress.by)}"]))
-
-
-def spelled(value: Any) -> str:
-    """Return in the words of JSON what it has none for: a time, which the server gives without its zone."""
-    if not isinstance(value, datetime):
-        return str(value)
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="milliseconds")
 
 
 def planned(number: int, one: Planned) -> Iterator[str]:

@@ -1,9 +1,27 @@
-"""Printing: what a command says, and what it warns of, so that each line is there once it is written."""
+"""Printing: what a command says, for people or programs, so that each line is there once it is written."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def json_of(row: Mapping[str, Any]) -> str:
+    """Return a row as one line of JSON; times are UTC, in ISO 8601."""
+    return json.dumps(row, default=_spelled)
+
+
+def _spelled(value: Any) -> str:
+    """Return in the words of JSON what it has none for: a time, which the server gives without its zone."""
+    if not isinstance(value, datetime):
+        return str(value)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="milliseconds")
 
 
 def warn(sentence: str) -> None:

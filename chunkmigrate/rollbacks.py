@@ -23,12 +23,11 @@ from chunkmigrate.ledger import CANCELLED, Ledger
 from chunkmigrate.migration import discover
 from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
-from chunkmigrate.printing import say, warn
+from chunkmigrate.printing import json_of, say, warn
 from chunkmigrate.rollback import check_droppable, plan, way_back
 from chunkmigrate.runs import Runs
 from chunkmigrate.stop import Stop
 from chunkmigrate.units import format_bytes
-from chunkmigrate.verbs import json_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

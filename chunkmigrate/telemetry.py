@@ -65,8 +65,13 @@ class JsonLines:
         )
 
     def _line(self, event: str, **facts: Any) -> None:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._write(json.dumps({"at": at, "event": event} | facts))
+        self._write(line(event, **facts))
+
+
+def line(event: str, **facts: Any) -> str:
+    """Return one line of JSON: what happened, when, and what is known of it."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"at": at, "event": event} | facts)
 
 
 def numbers(outcome: Outcome) -> dict[str, Any]:

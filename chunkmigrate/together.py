@@ -11,13 +11,13 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from chunkmigrate.errors import InvalidSettingError, StoppedError
 from chunkmigrate.memory import Sensor
 from chunkmigrate.opening import named
 from chunkmigrate.preflight import check_shares
+from chunkmigrate.telemetry import line
 from chunkmigrate.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -92,26 +92,23 @@ def run(
         code = workers.run()
     event = _EVENTS.get(code, "failed")
     message = _sentence(workers, event, time.monotonic() - began)
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    say(
-        json.dumps({"at": at, "event": event, "message": message, "workers": workers.count, **workers.counts})
-    )
+    say(line(event, message=message, workers=workers.count, **workers.counts))
     notifier.tell(event, message, code)
     return code
 
 
 def _aloud(say: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda line: say(in_words(line))
+    return lambda said: say(in_words(said))
 
 
-def in_words(line: str) -> str:
+def in_words(said: str) -> str:
     """Return a line of JSON as people at a terminal read it; any other as it is."""
     try:
-        told = json.loads(line)
+        told = json.loads(said)
         who = f"worker {told['worker']}: " if "worker" in told else ""
         return who + (told.get("message") or _WORDS[told["event"]](told))
     except (AttributeError, KeyError, TypeError, ValueError):
-        return line
+        return said
 
 
 def _sentence(workers: Workers, event: str, seconds: float) -> str:

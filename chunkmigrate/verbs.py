@@ -20,6 +20,7 @@ from chunkmigrate.holder import Liveness, liveness, this_process
 from chunkmigrate.ledger import APPLIED, Ledger
 from chunkmigrate.opening import opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, ShowValues, Uri  # noqa: TC001 (typer reads them)
+from chunkmigrate.printing import json_of
 from chunkmigrate.records import Place
 
 if TYPE_CHECKING:
@@ -135,15 +136,6 @@ def listed(
             typer.echo(json_of(row) if as_json else _quarantined(row))
     if empty and not as_json:
         typer.echo("No document is in quarantine.")
-
-
-def json_of(row: dict[str, Any]) -> str:
-    """Return a row as one line of JSON."""
-    import json
-
-    from chunkmigrate.overview_lines import spelled
-
-    return json.dumps(row, default=spelled)
 
 
 def _ask(db: Database[Any], migration: str, what: str) -> None:
