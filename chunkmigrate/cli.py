@@ -41,11 +41,10 @@ from chunkmigrate.ledger import APPLIED, ROLLED_BACK, STOPPED
 from chunkmigrate.memory import Share
 from chunkmigrate.migration import discover, find
 from chunkmigrate.notify import Notifier
-from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.printing import say, warn
 from chunkmigrate.rollbacks import rollback_command, undo
-from chunkmigrate.runs import Runs, unless_stopped
+from chunkmigrate.runs import Runs, begun
 from chunkmigrate.stop import Stop
 from chunkmigrate.verifying import verify
 
@@ -124,7 +123,7 @@ def run(
         elif settings.workers > 1:
             _exit(together.run(settings, sys.argv[1:], stop, notifier, say=say, warn=warn))
             return
-        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
+        with begun(stop, settings) as db:
             pulse = pulse_of(os.environ)
             runs = Runs(db, settings, stop, audience, said, wait=wait_seconds, pulse=pulse)
             _run_each(wanted, runs, notifier)
@@ -196,7 +195,7 @@ def retry(
     with _ending(said, notifier):
         wait_seconds, migration = options.seconds(wait), find(discover(settings.folder), name)
         stop = Stop(at_once=AGAIN)
-        with stop.on_signals(), unless_stopped(stop), opened(settings) as db:
+        with begun(stop, settings) as db:
             runs = Runs(db, settings, stop, Audience(say, notifier), said, wait=wait_seconds)
             _finish(runs.run(migration, only_quarantined=True), notifier)
 

@@ -25,7 +25,7 @@ from chunkmigrate.opening import opened
 from chunkmigrate.pod import pulse_of
 from chunkmigrate.printing import json_of, say, warn
 from chunkmigrate.rollback import check_droppable, plan, way_back
-from chunkmigrate.runs import Runs
+from chunkmigrate.runs import Runs, begun
 from chunkmigrate.stop import Stop
 from chunkmigrate.units import format_bytes
 
@@ -97,7 +97,7 @@ def rollback_command(ending: Ending, finish: Finish, *, again: int) -> Callable[
         with ending(said, notifier):
             audience = Audience(say, notifier, metrics=metrics_of(settings, warn))
             seconds, stop = options.seconds(wait), Stop(at_once=again)
-            with stop.on_signals(), opened(settings) as db:
+            with begun(stop, settings) as db:
                 runs = Runs(db, settings, stop, audience, said, wait=seconds, pulse=pulse_of(os.environ))
                 _each(runs, settings, notifier, finish, name=name, steps=steps)
 

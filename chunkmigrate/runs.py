@@ -22,6 +22,7 @@ from chunkmigrate.errors import (
     UnreachableError,
 )
 from chunkmigrate.ledger import FAILED
+from chunkmigrate.opening import opened
 from chunkmigrate.pod import Pulse
 from chunkmigrate.preflight import means_of
 from chunkmigrate.runner import Run
@@ -41,14 +42,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def unless_stopped(stop: Stop) -> Iterator[None]:
-    """Take a server that does not answer for what ended the waiting, where it was asked to stop."""
-    try:
-        yield
-    except UnreachableError as error:
-        if not stop.asked:
-            raise
-        raise StoppedError(f"Stopped while waiting. {error}") from error
+def begun(stop: Stop, settings: Settings) -> Iterator[Database[Any]]:
+    """Open the database for runs, which signals stop from now on.
+
+    A server that does not answer is what ended the waiting, where it was asked to stop: `StoppedError`.
+    """
+    with stop.on_signals():
+        try:
+            with opened(settings) as database:
+                yield database
+        except UnreachableError as error:
+            if not stop.asked:
+                raise
+            raise StoppedError(f"Stopped while waiting. {error}") from error
 
 
 class Runs:

@@ -479,12 +479,13 @@ def test_max_rate(cli: CommandLine, db: Database[Any]) -> None:
     assert cli("run", "add_one", "--max-rate", "0").returncode == 2
 
 
-def test_stopped_before_a_server_answers(cli: CommandLine) -> None:
+@pytest.mark.parametrize("command", ["run", "rollback"])
+def test_stopped_before_a_server_answers(cli: CommandLine, command: str) -> None:
     """SIGTERM while no server answers is a stop before it had begun: exit 75, not a failure."""
     cli.write(INCREMENT)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"mongodb://127.0.0.1:{silent.getsockname()[1]}/x?serverSelectionTimeoutMS=2000"
-        process = cli.start("run", "add_one", MONGODB_URI=uri)
+        process = cli.start(command, "add_one", MONGODB_URI=uri)
         with silent.accept()[0]:
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=60)

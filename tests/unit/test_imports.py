@@ -172,6 +172,7 @@ def test_acyclic() -> None:
                 "overview",
                 "reporting",
                 "rollbacks",
+                "runs",
                 "trying",
                 "tuner",
                 "verbs",
