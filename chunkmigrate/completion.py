@@ -14,6 +14,7 @@ import typer
 
 from chunkmigrate import settings
 from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.migration import untimed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ PROGRAM = "chunkmigrate"
 ASKED = "_CHUNKMIGRATE_COMPLETE"
 
 _MIGRATION = re.compile(r"(?![_.]|test_|conftest\.)[\w-]+\.py")
-_TIMESTAMP = re.compile(r"\d{8,14}_")
 
 
 class Shell(Enum):
@@ -62,7 +62,7 @@ def names(ctx: typer.Context, incomplete: str) -> list[str]:
     except (InvalidSettingError, OSError):
         return []
     whole = [name.removesuffix(".py") for name in files]
-    short = [_TIMESTAMP.sub("", name, count=1) for name in whole]
+    short = [*map(untimed, whole)]
     return _beginning(whole, incomplete) or _beginning(short, incomplete)
 
 

@@ -21,7 +21,6 @@ from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from bson import ObjectId
     from pymongo.collection import Collection
@@ -61,17 +60,17 @@ class Ledger:
 
     def entries(self) -> dict[str, Mapping[str, Any]]:
         """Return what is known of each migration, by name. Reads only."""
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             return {entry["_id"]: entry for entry in self.database[MIGRATIONS].find()}
 
     def entry(self, migration: str) -> Mapping[str, Any]:
         """Return what is known of a migration; empty where nothing is. Reads only."""
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             return self.database[MIGRATIONS].find_one({"_id": migration}) or {}
 
     def is_applied(self, migration: Migration) -> bool:
         """Whether the migration was applied. Reads only."""
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             return self.database[MIGRATIONS].find_one({"_id": migration.name, "status": APPLIED}) is not None
 
     def behind(self, gone: Sequence[str], here: Sequence[str]) -> dict[str, str]:
@@ -83,7 +82,7 @@ class Ledger:
         if not gone:
             return {}
         chosen = {"follows": {"$in": [*gone]}, "migration": {"$in": [*here]}}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             found = self.database[RUNS].find(chosen, {"follows": 1, "migration": 1}).sort("began", 1)
             return {run["follows"]: run["migration"] for run in found}
 
@@ -93,7 +92,7 @@ class Ledger:
         What was marked is none. One that is down as running and holds no lease any more has died; nobody has
         told it yet.
         """
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             held = leases.held(self.database, migration)
             found = [*self.database[RUNS].find({"migration": migration, "origin": None}).sort("began", 1)]
         if held:
@@ -124,7 +123,7 @@ class Ledger:
         began = {"status": RUNNING, "checksum": migration.checksum, "began": now, "ended": None}
         kept = {"migration": migration.name, "budget": budget, "sessions": [*sessions], "quiet": quiet}
         kept |= about or {}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             if not quiet:
                 entry = began | {"description": migration.description, "run": run} | dict(entered or {})
                 began_anew = {"$set": entry, "$inc": {"attempts": 1}, "$unset": _OVER}
@@ -147,7 +146,7 @@ class Ledger:
     def bury(self, token: str) -> None:
         """Record as died the run of the holder called ``token``, and end what it has left open."""
         self.disarm(token)
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             self._now(RUNS).update_many({"token": token, "status": RUNNING}, _DIED)
 
     def disarm(self, token: str) -> None:
@@ -157,7 +156,7 @@ class Ledger:
         meet a conflict all that time. A run that only was frozen finds its transactions undone.
         """
         unfinished = {"token": token, "status": {"$in": [RUNNING, PAUSED]}}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             left = [
                 session for run in self._now(RUNS).find(unfinished) for session in run.get("sessions", ())
             ]
@@ -167,7 +166,7 @@ class Ledger:
 
     def paused(self, migration: Migration, run: ObjectId, *, generation: int, quiet: bool = False) -> None:
         """Record that a run pauses; to be called while it still holds the lease."""
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             self._now(RUNS).update_one({"_id": run}, {"$set": {"status": PAUSED}})
             if not quiet:
                 self._enter(migration, generation, {"$set": {"status": PAUSED}})
@@ -186,7 +185,7 @@ class Ledger:
         The entry becomes its own again, with what is ``entered``, whoever has written it in the meantime.
         """
         running = {"status": RUNNING, "ended": None}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             if not quiet:
                 entry = running | {"run": run} | dict(entered or {})
                 self._enter(migration, generation, {"$set": entry})
@@ -199,7 +198,7 @@ class Ledger:
         The others may all have ended before, and said how the migration stands.
         """
         at = {"place": dict(place), "place_generation": generation}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             self._now(RUNS).update_one({"_id": run}, {"$set": at | {"status": RUNNING}})
             ended = {"_id": migration, "status": {"$in": [STOPPED, FAILED]}}
             self.database[MIGRATIONS].update_one(ended, {"$set": {"status": RUNNING, "ended": None}})
@@ -209,7 +208,7 @@ class Ledger:
 
         Who begins after that has a later generation, and says itself how it stands.
         """
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             lease = lease_record.look(self.database, migration.name)
             if lease is None or leases.living(self.database, migration.name):
                 return
@@ -260,7 +259,7 @@ class Ledger:
         Raises `SupersededError` where the entry is of a later generation: then it stays as it is.
         """
         ended = {"status": status, "ended": datetime.now(UTC)}
-        with _bounded():
+        with pymongo.timeout(server.ATTEMPT_SECONDS):
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
                 entry = ended | {"run": run, "status": self._of_all(migration, run, stands or status)}
@@ -295,7 +294,3 @@ class Ledger:
 def _until(generation: int) -> dict[str, Any]:
     """Return what a document of ``generation`` matches, or of an earlier one, or of none."""
     return {"generation": {"$not": {"$gt": generation}}}
-
-
-def _bounded() -> AbstractContextManager[object]:
-    return pymongo.timeout(server.ATTEMPT_SECONDS)

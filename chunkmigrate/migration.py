@@ -184,11 +184,16 @@ def discover(folder: Path) -> list[Migration]:
     return [replace(one, follows=name) for one, name in zip(there, before, strict=False)]
 
 
+def untimed(name: str) -> str:
+    """Return a migration's name without the timestamp it begins with, where it does."""
+    return _TIMESTAMP.sub("", name, count=1)
+
+
 def find(migrations: Sequence[Migration], name: str) -> Migration:
     """Return the one called ``name``, with or without its timestamp, or the only one that contains it."""
     wanted = name.removesuffix(".py").rpartition("/")[2]
     exact = [m for m in migrations if wanted in (m.name, *m.aliases)]
-    named = exact or [m for m in migrations if _TIMESTAMP.sub("", m.name, count=1) == wanted]
+    named = exact or [m for m in migrations if untimed(m.name) == wanted]
     matching = named or [m for m in migrations if wanted and wanted in m.name]
     if len(matching) == 1:
         return matching[0]

@@ -18,7 +18,6 @@ from chunkmigrate.ledger import APPLIED, DIED, PAUSED, RUNNING, RUNS, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from pymongo.database import Database
@@ -138,20 +137,20 @@ def _status(database: Database[Any], row: Compared) -> str:
     """Return how it really stands: what is down as running and holds no lease has died."""
     if row.status != RUNNING:
         return row.status
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         return RUNNING if leases.living(database, row.name) else DIED
 
 
 def _sums(database: Database[Any], collection: str, what: Any) -> dict[str, int]:
     """Add something up over the documents of each migration."""
     stages: list[Mapping[str, Any]] = [{"$group": {"_id": "$migration", "sum": {"$sum": what}}}]
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         return {group["_id"]: int(group["sum"]) for group in database[collection].aggregate(stages)}
 
 
 def _asked(database: Database[Any]) -> dict[str, str]:
     """Return what operators ask of runs, by migration."""
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         found = database[lease_record.COLLECTION].find({"asked": {"$ne": None}}, {"asked.what": 1})
         return {lease["_id"]: str(lease["asked"]["what"]) for lease in found}
 
@@ -162,7 +161,7 @@ def _live(database: Database[Any], names: Sequence[str]) -> dict[str, list[Mappi
     if not names:
         return found
     chosen = {"migration": {"$in": [*names]}, "status": {"$in": [RUNNING, PAUSED]}}
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         for run in database[RUNS].find(chosen, _LIVE):
             found.setdefault(run["migration"], []).append(run)
     return found
@@ -195,7 +194,3 @@ def rate_of(run: Mapping[str, Any]) -> float | None:
     if second == last:
         second, before = moments[-2]
     return float((read - before) / (last - second)) if last > second else None
-
-
-def _bounded() -> AbstractContextManager[object]:
-    return pymongo.timeout(server.ATTEMPT_SECONDS)

@@ -109,7 +109,7 @@ def mark(database: Database[Any], migration: str, step: int, generation: int) ->
     """Put on record that a step keeps all it changes."""
     id_ = {"_id": {"kept": migration, "step": step}}
     said = {"generation": generation, "at": datetime.now(UTC)}
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         database[COLLECTION].update_one(id_, {"$set": said}, upsert=True)
 
 
@@ -127,14 +127,14 @@ def unmark(
     one = {"_id": {"kept": migration, "step": step}}
     first = {"kept": migration}
     every = {"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}}
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         database[COLLECTION].delete_many((every if step is None else one) | _until(until), session=session)
 
 
 def marked(database: Database[Any], migration: str) -> set[int]:
     """Return the steps of a migration that have kept all they changed. Reads only."""
     first = {"kept": migration}
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         found = database[COLLECTION].find({"_id": {"$gt": first, "$lt": first | {"step": MaxKey()}}})
         return {mark_["_id"]["step"] for mark_ in found}
 
@@ -142,7 +142,7 @@ def marked(database: Database[Any], migration: str) -> set[int]:
 def first_left(database: Database[Any], migration: str) -> list[str]:
     """Return where a few of the documents are that the last rollback could not restore. Reads only."""
     found = database[COLLECTION].with_options(RAW)
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         last = found.find_one(left_of(migration), {"_id": 1}, sort=[("_id", -1)])
         if last is None:
             return []
@@ -168,7 +168,7 @@ def shown(id_: bytes) -> str:
 
 def is_kept(database: Database[Any], migration: str) -> bool:
     """Whether anything is kept of a migration, or was left by a rollback of it. Reads only."""
-    with _bounded():
+    with pymongo.timeout(server.ATTEMPT_SECONDS):
         found = (database[COLLECTION].find_one(of(migration), {"_id": 1}) for of in (records_of, left_of))
         return any(one is not None for one in found)
 
@@ -219,7 +219,3 @@ def _elements(earlier: Earlier, generation: int) -> bytes:
 
 def _until(generation: int | None) -> dict[str, Any]:
     return {} if generation is None else {"generation": {"$lte": generation}}
-
-
-def _bounded() -> Any:
-    return pymongo.timeout(server.ATTEMPT_SECONDS)
