@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,6 +54,25 @@ class CommandLine:
         process = self.start(*arguments, **environment)
         out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def answered(cli: CommandLine, word: str, *arguments: str) -> str:
+    """What a command says on a terminal to somebody who answers."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chunkmigrate", *arguments],
+        cwd=cli.folder,
+        env=os.environ | {"MONGODB_URI": cli.uri},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.close(theirs)
+    os.write(ours, f"{word}\n".encode())
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    return out
 
 
 def last_line(out: str) -> dict[str, Any]:

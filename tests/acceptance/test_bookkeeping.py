@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shutil
 import signal
@@ -17,7 +16,7 @@ import pytest
 
 from chunkmigrate import lease_record, server
 from chunkmigrate.holder import Holder
-from tests.acceptance.conftest import INCREMENT, CommandLine
+from tests.acceptance.conftest import INCREMENT, CommandLine, answered
 from tests.acceptance.test_control import eventually
 
 if TYPE_CHECKING:
@@ -47,25 +46,6 @@ def history(db: Database[Any]) -> list[tuple[str, str, str]]:
     """What was marked: how, by which command, and why."""
     lines = db.chunkmigrate_runs.find({"origin": {"$exists": True}}).sort("_id", 1)
     return [(line["status"], line["origin"], line["reason"]) for line in lines]
-
-
-def answered(cli: CommandLine, word: str, *arguments: str) -> str:
-    """What a command says on a terminal to somebody who answers."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chunkmigrate", *arguments],
-        cwd=cli.folder,
-        env=os.environ | {"MONGODB_URI": cli.uri},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    os.close(theirs)
-    os.write(ours, f"{word}\n".encode())
-    out, _ = process.communicate(timeout=60)
-    os.close(ours)
-    return out
 
 
 @pytest.fixture

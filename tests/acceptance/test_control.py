@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import socket
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.conftest import INCREMENT, CommandLine, last_line, started
+from tests.acceptance.conftest import INCREMENT, CommandLine, answered, last_line, started
 from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -404,7 +403,7 @@ def test_unlock_asks(slow: CommandLine, db: Database[Any]) -> None:
             text=True,
             check=False,
         )
-        refused = answer(slow, "n")
+        refused = answered(slow, "n", "unlock", "add_one")
 
         assert script.returncode == 2
         assert f"use `unlock {NAME} --yes`" in script.stderr
@@ -413,27 +412,8 @@ def test_unlock_asks(slow: CommandLine, db: Database[Any]) -> None:
         assert lease(db)["generation"] == generation
         assert run.poll() is None
 
-        assert "The lease was taken away" in answer(slow, "y")
+        assert "The lease was taken away" in answered(slow, "y", "unlock", "add_one")
         assert ended(run)[0] == 5
-
-
-def answer(cli: CommandLine, word: str) -> str:
-    """What `unlock` says on a terminal to somebody who answers."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chunkmigrate", "unlock", "add_one"],
-        cwd=cli.folder,
-        env=os.environ | {"MONGODB_URI": cli.uri},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    os.close(theirs)
-    os.write(ours, f"{word}\n".encode())
-    out, _ = process.communicate(timeout=60)
-    os.close(ours)
-    return out
 
 
 POISON = INCREMENT.replace("add_one)", 'add_one, on_error="quarantine")').replace("[]", '["bad"]')
