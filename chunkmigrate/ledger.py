@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -50,6 +50,9 @@ _OVER = {"origin": "", "verification": ""}
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
 KEEP_SECONDS = 2.0
+
+# How long after the others' end one of a group may begin that was started beside them.
+LATE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +231,8 @@ class Ledger:
         if not mine.get("group"):
             return status
         ours = {"migration": migration.name, "group": mine["group"]}
-        # Those that ran beside it: a Job of that name may have failed a week ago.
-        beside = {"$or": [{"ended": None}, {"ended": {"$gte": mine["began"]}}]}
+        # Those that ran beside it, or just before: a Job of that name may have failed a week ago.
+        beside = {"$or": [{"ended": None}, {"ended": {"$gte": mine["began"] - LATE}}]}
         first = runs.find_one(ours | beside, {"began": 1}, sort=[("began", 1)]) or mine
         failed = ours | {"status": FAILED, "ended": {"$gte": first["began"]}}
         overtaken = {"failure.kind": SupersededError.__name__}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -379,6 +380,24 @@ def test_settled_beside_the_dead(
 
     assert group
     assert (db[MIGRATIONS].find_one() or {})["status"] == "stopped"
+
+
+@pytest.mark.parametrize(("ago", "status"), [(timedelta(), "failed"), (timedelta(hours=1), "stopped")])
+def test_last_to_begin(db: Database[Any], tmp_path: Path, group: str, ago: timedelta, status: str) -> None:
+    """One that began as the others were ending, because one had failed, does not make that a stop; an old
+    failure, of a Job of the same name, does not make a stop a failure.
+    """
+    assert group
+    db.c.insert_many({"_id": n} for n in range(1_000))
+    with pytest.raises(TransformError):
+        list(run_of(db, tmp_path, lambda db: Backfill(scan(db.c), lambda one: one["missing"])))
+    was = db[RUNS].find_one() or {}
+    db[RUNS].update_one(
+        {"_id": was["_id"]}, {"$set": {"began": was["began"] - ago, "ended": was["ended"] - ago}}
+    )
+    list(run_of(db, tmp_path, add_one, stopped=lambda: True))
+
+    assert (db[MIGRATIONS].find_one() or {})["status"] == status
 
 
 def test_islands(db: Database[Any], tmp_path: Path, group: str) -> None:
