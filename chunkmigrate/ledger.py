@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from chunkmigrate import lease_record, leases, server
+from chunkmigrate import leases, server
 from chunkmigrate.errors import SupersededError
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ _OVER = {"origin": "", "verification": ""}
 # How a run stands is not worth a wait; but a connection that is being made must not be cut off, for then the
 # driver gives up all others, too.
 KEEP_SECONDS = 2.0
-
-# How long after the others' end one of a group may begin that was started beside them.
-LATE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ class Ledger:
         what is paused: such a run holds no lease, nobody can tell whether it lives, and "paused" is the last
         thing known of it.
         """
-        dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **_until(generation)}
+        dead = {"migration": migration.name, "status": RUNNING, "_id": {"$ne": run}, **until(generation)}
         dead["token"] = {"$nin": [lease.token for lease in leases.living(self.database, migration.name)]}
         self._now(RUNS).update_many(dead | {"group": _NO_GROUP}, _DIED)
 
@@ -206,38 +203,6 @@ class Ledger:
             ended = {"_id": migration, "status": {"$in": [STOPPED, FAILED]}}
             self.database[MIGRATIONS].update_one(ended, {"$set": {"status": RUNNING, "ended": None}})
 
-    def settle(self, migration: Migration, run: ObjectId, status: str) -> None:
-        """Record how a migration stands that ``run`` shares with others, once none of them is left at work.
-
-        Who begins after that has a later generation, and says itself how it stands.
-        """
-        with pymongo.timeout(server.ATTEMPT_SECONDS):
-            lease = lease_record.look(self.database, migration.name)
-            if lease is None or leases.living(self.database, migration.name):
-                return
-            unsettled = {"_id": migration.name, "status": {"$in": [RUNNING, PAUSED]}}
-            now = {
-                "status": self._of_all(migration, run, status),
-                "ended": None if status == PAUSED else datetime.now(UTC),
-            }
-            self.database[MIGRATIONS].update_one(unsettled | _until(lease.generation), {"$set": now})
-
-    def _of_all(self, migration: Migration, run: ObjectId, status: str) -> str:
-        """Return how a group ended of which ``run`` ended so: failed, if one failing stopped it."""
-        if status != STOPPED:
-            return status
-        runs = self.database[RUNS]
-        mine = runs.find_one({"_id": run}, {"group": 1, "began": 1}) or {}
-        if not mine.get("group"):
-            return status
-        ours = {"migration": migration.name, "group": mine["group"]}
-        # Those that ran beside it, or just before: a Job of that name may have failed a week ago.
-        beside = {"$or": [{"ended": None}, {"ended": {"$gte": mine["began"] - LATE}}]}
-        first = runs.find_one(ours | beside, {"began": 1}, sort=[("began", 1)]) or mine
-        failed = ours | {"status": FAILED, "ended": {"$gte": first["began"]}}
-        overtaken = {"failure.kind": SupersededError.__name__}
-        return FAILED if runs.find_one({**failed, "$nor": [overtaken]}, {"_id": 1}) else status
-
     def keep(self, run: ObjectId, facts: Mapping[str, Any]) -> None:
         """Put on record how a run stands, and wait for no answer. Nothing is changed once it has ended."""
         lives = {"_id": run, "status": {"$in": [RUNNING, PAUSED]}}
@@ -265,7 +230,7 @@ class Ledger:
         with pymongo.timeout(server.ATTEMPT_SECONDS):
             self._now(RUNS).update_one({"_id": run}, {"$set": ended | dict(facts)})
             if not quiet:
-                entry = ended | {"run": run, "status": self._of_all(migration, run, stands or status)}
+                entry = ended | {"run": run, "status": stands or status}
                 self._enter(migration, generation, {"$set": entry})
             if status == APPLIED and not quiet:
                 # Those of a group that died while others were at work; one that lives will say its own end.
@@ -277,7 +242,7 @@ class Ledger:
 
         It waits for a majority: the fence, and that it is applied, must survive the loss of a server.
         """
-        entries, ours = self.database[MIGRATIONS], {"_id": migration.name, **_until(generation)}
+        entries, ours = self.database[MIGRATIONS], {"_id": migration.name, **until(generation)}
         values = update["$set"] | {"generation": generation}
         known = {"checksum": migration.checksum, "description": migration.description}
         made = {name: value for name, value in known.items() if name not in values}
@@ -294,6 +259,6 @@ class Ledger:
         return self.database[name].with_options(write_concern=WriteConcern(1))
 
 
-def _until(generation: int) -> dict[str, Any]:
+def until(generation: int) -> dict[str, Any]:
     """Return what a document of ``generation`` matches, or of an earlier one, or of none."""
     return {"generation": {"$not": {"$gt": generation}}}

@@ -14,7 +14,7 @@ import pymongo
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from chunkmigrate import clearing, server
+from chunkmigrate import clearing, server, settlement
 from chunkmigrate.direction import UP, direction_of
 from chunkmigrate.disorder import HalfRolledBackError
 from chunkmigrate.errors import ServerError, SupersededError
@@ -126,7 +126,7 @@ class Recorder:
     def _settle(self, status: str) -> None:
         """Say how the migration stands, where the run shares it with others and is the last of them."""
         if status != APPLIED and not self._lease.held and not self._quiet:
-            self._ledger.settle(self._migration, self.run, status)
+            settlement.settle(self._ledger.database, self._migration.name, self.run, status)
 
     def resume(self) -> None:
         """Record that the run goes on, after it has taken its lease back."""
@@ -163,6 +163,7 @@ class Recorder:
         generation, direction, shared = self._lease.generation, self._direction, not self._lease.held
         back = direction.is_down and status == APPLIED and not quiet
         left_by = self.run if direction.way == "undo" else None
+        stands = direction.stands(status)
 
         def end() -> None:
             database, name = self._ledger.database, self._migration.name
@@ -175,7 +176,7 @@ class Recorder:
                 direction.called(status),
                 facts,
                 generation=generation,
-                stands=direction.stands(status),
+                stands=stands if shared else settlement.of_group(database, name, self.run, stands),
                 quiet=quiet or shared,
             )
             if back:

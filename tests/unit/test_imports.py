@@ -198,13 +198,14 @@ def test_acyclic() -> None:
         (
             "chunkmigrate.lease_record",
             {"lease", "control", "evidence", "verbs", "ledger", "leases", "sharing", "standing"}
-            | {"bookkeeping", "marking", "naming"},
+            | {"bookkeeping", "marking", "naming", "settlement"},
         ),
         (
             "chunkmigrate.leases",
             {"control", "evidence", "marking", "tuner", "verbs", "ledger", "history", "standing"}
-            | {"sharing"},
+            | {"sharing", "settlement"},
         ),
+        ("chunkmigrate.settlement", {"recorder"}),
         ("chunkmigrate.lease_reading", {"lease_record", "control", "leases", "verdict"}),
         ("chunkmigrate.partitions", {"sharing"}),
         ("chunkmigrate.sharing", {"runner"}),
