@@ -174,4 +174,5 @@ def _settled(found: Diagnosis, seconds: float, *, quiet: bool) -> bool:
     """Whether all is told, so many seconds after the Job's end; ``quiet``: there was nothing new just now."""
     if not quiet:
         return seconds > LOGS_SECONDS
-    return seconds > SETTLE_SECONDS or all(ending.kind not in GOING for _, ending in found.pods)
+    ends = [ending.kind not in GOING for _, ending in found.pods]
+    return seconds > SETTLE_SECONDS or (bool(ends) and all(ends))

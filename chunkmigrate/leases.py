@@ -11,6 +11,8 @@ from chunkmigrate.holder import Holder, Liveness, liveness, this_process
 from chunkmigrate.lease_record import found, of_partitions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pymongo.database import Database
 
     from chunkmigrate.lease_reading import LeaseRecord
@@ -25,6 +27,15 @@ def living(database: Database[Any], migration: str) -> list[LeaseRecord]:
     """Return the leases somebody has now, but for those of processes that are known to have ended."""
     me = this_process()
     return [one for one in held(database, migration) if not _is_dead(one, me)]
+
+
+def shown(records: Sequence[LeaseRecord]) -> str:
+    """Return who has them: the first, and how many other processes.
+
+    One that goes from a partition to the next holds the leases of both for a moment.
+    """
+    others = len({record.token for record in records}) - 1
+    return records[0].shown() + (f" and {others} more" if others else "")
 
 
 def _is_dead(lease: LeaseRecord, me: Holder) -> bool:

@@ -145,10 +145,7 @@ def _ask(db: Database[Any], migration: str, what: str) -> None:
     begun = _begun(db, migration)
     seen = control.ask(db, migration, what, control.operator())
     if seen:
-        more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
-        typer.echo(
-            f"{migration} is being run by {seen[0].shown()}{more}; waiting for the end of its chunk ..."
-        )
+        typer.echo(f"{migration} is being run by {leases.shown(seen)}; waiting for the end of its chunk ...")
         tokens = {record.token for record in seen}
         after = control.answered(db, migration, tokens, seconds=ANSWER_SECONDS)
         typer.echo(_answer(db, migration, after, what, begun))

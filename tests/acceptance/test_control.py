@@ -29,7 +29,7 @@ DOCUMENTS = 4_000
 # Some ten seconds, in chunks: time to do something to it. It hurries once it need not be watched any more.
 SLOWLY = """def add_one(document):
     if os.path.exists("slow"):
-        time.sleep(0.002)
+        time.sleep(0.005)
 """
 SLOW = INCREMENT.replace("def add_one(document):\n", SLOWLY).replace(
     "\n\nfrom", "\n\nimport os\nimport time\n\nfrom", 1

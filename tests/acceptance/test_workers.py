@@ -35,7 +35,7 @@ NAME = "20260101000000_add_one"
 DOCUMENTS = 12_000
 SECONDS = 60.0
 
-# Some ten seconds of work for one process; it hurries once it need not be watched any more.
+# Some twenty seconds of work for one process; it hurries once it need not be watched any more.
 SLOW = '''"""Add one to every n, slowly."""
 
 import os
@@ -48,7 +48,7 @@ def upgrade(db):
 
 
 def add_one(document):
-    sum(range(40_000 if os.path.exists("slow") else 0))
+    sum(range(150_000 if os.path.exists("slow") else 0))
     return UpdateOne({"_id": document["_id"]}, {"$inc": {"n": 1}})
 '''
 

@@ -271,7 +271,7 @@ def test_ends_at_once(replicated: Database[Any]) -> None:
 
 def test_runs_out(replicated: Database[Any]) -> None:
     """One that is not renewed is taken over once it has run out, and the new holder is told of the former."""
-    lost = lease(replicated, "crashed", seconds=SHORT)
+    lost = lease(replicated, "crashed", seconds=4)
     lost.acquire()
     before, said = record(replicated), list[str]()
     former = lease(replicated, "successor").acquire(said=said.append)
@@ -282,7 +282,7 @@ def test_runs_out(replicated: Database[Any]) -> None:
     assert (former.since, former.renewed) == (before.since, before.renewed)
     assert len(said) == 1
     assert said[0].startswith("m is being run by pod pod-crashed (pid 1) since ")
-    assert said[0].endswith("Watching for at most 2 s whether it still lives.")
+    assert said[0].endswith("Watching for at most 4 s whether it still lives.")
 
 
 def test_overdue_but_not_taken(database: Database[Any]) -> None:
@@ -566,7 +566,7 @@ def test_alive_here(replicated: Database[Any], process: tuple[subprocess.Popen[s
     with pytest.raises(LeaseHeldError) as caught:
         lease(replicated, this_process()).acquire()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON
     assert caught.value.pid == process[0].pid
 
 
@@ -579,7 +579,7 @@ def test_dead_here(replicated: Database[Any], process: tuple[subprocess.Popen[st
     began = time.monotonic()
     former = lease(replicated, this_process()).acquire()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON
     assert former
     assert former.pid == popen.pid
 

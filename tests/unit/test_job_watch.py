@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OVER = diagnose(scenario("oomkilled").seen())
 GOING = diagnose(scenario("oomkilled").seen(pods=scenario("sigterm-graceful").versions("Pod")[3:4], job=None))
+UNSEEN = replace(OVER, pods=())
 
 
 @dataclass
@@ -99,6 +100,7 @@ def test_settled() -> None:
     """Once a Job is over its pods' ends are waited for a little, and its logs a little longer."""
     assert _settled(OVER, 0.0, quiet=True)
     assert not _settled(GOING, 0.0, quiet=True)
+    assert not _settled(UNSEEN, 0.0, quiet=True)
     assert _settled(GOING, SETTLE_SECONDS + 1, quiet=True)
     assert not _settled(OVER, SETTLE_SECONDS + 1, quiet=False)
     assert _settled(OVER, LOGS_SECONDS + 1, quiet=False)

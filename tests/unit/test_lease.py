@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chunkmigrate import leases
 from chunkmigrate.errors import CancelledError
 from chunkmigrate.holder import Holder, Liveness
 from chunkmigrate.lease_reading import LeaseRecord
@@ -29,6 +30,14 @@ RECORD = LeaseRecord(
     former=None,
     now=NOW,
 )
+
+
+def test_shown_together() -> None:
+    """Of several the first is named, and other processes are counted, however many leases they have."""
+    other = replace(RECORD, holder=replace(POD, token="third"))
+
+    assert leases.shown([RECORD, replace(RECORD, partition=7)]) == RECORD.shown()
+    assert leases.shown([RECORD, other, replace(other, partition=7)]) == f"{RECORD.shown()} and 1 more"
 
 
 class Clock:
