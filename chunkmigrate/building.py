@@ -45,7 +45,7 @@ class Builder:
         self._stored: list[bytes] = []
         self._stored_size = stored_size
         self._room: int | None = None
-        self._every = 1
+        self._every, self._look_at = 1, 0.0
         self._unseen = self._uncounted = 0
         self._begin()
 
@@ -113,9 +113,10 @@ class Builder:
             return self._cut_by("bytes")
         if self._ending.stopped():
             return self._cut_by("stop")
-        if time.monotonic() >= self._due:
+        now = time.monotonic()
+        if now >= self._due:
             return self._cut_by("age")
-        if self._uncounted < self._every and self._unseen < sizing.LOOK_BYTES:
+        if self._uncounted < self._every and self._unseen < sizing.LOOK_BYTES and now < self._look_at:
             return False
         return self._look() <= 0 and self._cut_by("memory")
 
@@ -125,6 +126,7 @@ class Builder:
         growth = 0 if self._room is None else self._room - room
         self._every = sizing.next_look(self._uncounted, growth, room)
         self._room, self._unseen, self._uncounted = room, 0, 0
+        self._look_at = time.monotonic() + sizing.LOOK_SECONDS
         return room
 
     def _cut_by(self, reason: str) -> bool:

@@ -23,6 +23,12 @@ def held(database: Database[Any], migration: str) -> list[LeaseRecord]:
     return [record for record in found(database, _of(migration)) if record.held]
 
 
+def kept(database: Database[Any], migration: str) -> list[LeaseRecord]:
+    """Return the leases that nobody has given back: one that has run out is renewed by whom was frozen."""
+    records = found(database, _of(migration))
+    return [record for record in records if record.holder is not None and not record.released]
+
+
 def living(database: Database[Any], migration: str) -> list[LeaseRecord]:
     """Return the leases somebody has now, but for those of processes that are known to have ended."""
     me = this_process()

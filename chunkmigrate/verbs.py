@@ -87,19 +87,20 @@ def unlock(
     Example: chunkmigrate unlock order_prices --yes
     """
     with _chosen(name, uri=uri, database=database, dir=directory) as (db, migration):
-        held = leases.held(db, migration)
-        if not held:
+        kept = leases.kept(db, migration)
+        if not kept:
             typer.echo(f"Nobody holds the lease of {migration}; there is nothing to unlock.")
             return
-        for seen in held:
+        for seen in kept:
             _shown(seen)
         if yes or commands.confirmed("Take its lease away?", f"unlock {migration}"):
-            _take_away(db, held)
+            _take_away(db, kept)
 
 
 def _shown(seen: LeaseRecord) -> None:
     part = f" (partition {seen.partition})" if seen.partition else ""
-    typer.echo(f"{seen.migration}{part} is being run by {seen.shown()}.")
+    over = "" if seen.held else " That lease has run out, and was not given back."
+    typer.echo(f"{seen.migration}{part} is being run by {seen.shown()}.{over}")
     if seen.holder and liveness(seen.holder, this_process()) is Liveness.ALIVE:
         typer.echo(
             f"Warning: that process is alive on this machine. `chunkmigrate cancel {seen.migration}` ends it "

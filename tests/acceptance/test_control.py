@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chunkmigrate import lease_record
+from chunkmigrate.holder import Holder
 from tests.acceptance.conftest import INCREMENT, CommandLine, answered, last_line, started
 from tests.faults.proxy import Proxy
 
@@ -387,6 +389,22 @@ def test_unlock_a_living_run(slow: CommandLine, db: Database[Any]) -> None:
     hurry(slow)
     assert slow("run", "add_one").returncode == 0
     assert db.c.count_documents({"n": 1}) == DOCUMENTS
+
+
+def test_unlock_what_has_run_out(cli: CommandLine, db: Database[Any]) -> None:
+    """A lease that has run out and was not given back, as that of a frozen run, is taken away as well."""
+    cli.write(INCREMENT)
+    leases = lease_record.collection_of(db)
+    lease_record.present(db, NAME)
+    lease_record.claim(leases, NAME, Holder(token="t", pod="frozen", boot="elsewhere", pid=7), 0.05)
+    eventually(lambda: not lease_record.present(db, NAME).held)
+    taken = cli("unlock", "add_one", "--yes")
+
+    assert taken.returncode == 0, taken.stderr
+    assert "is being run by pod frozen (pid 7) since" in taken.stdout
+    assert "That lease has run out, and was not given back." in taken.stdout
+    assert "The lease was taken away (generation 2)." in taken.stdout
+    assert lease_record.renew(leases, NAME, "t", 30) is None
 
 
 def test_unlock_asks(slow: CommandLine, db: Database[Any]) -> None:

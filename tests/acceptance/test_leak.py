@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 KIB, MIB = 1024, 1024 * 1024
 LIMIT = 64 * MIB
+ATTEMPTS = 30
 
 # What is kept is written to: the kernel charges no page that was never touched.
 LEAKS = '''"""Add one to every n, and forget to let go."""
@@ -29,27 +31,37 @@ def upgrade(db):
 
 
 def add_one(document):
-    kept.append(b"x" * {leaked})
+    if document["_id"] >= {since}:
+        kept.append(b"x" * {leaked})
     return UpdateOne({{"_id": document["_id"]}}, {{"$inc": {{"n": 1}}}})
 '''
 
 
 @pytest.mark.parametrize(
-    ("leaked", "documents", "most"), [(20 * KIB, 2_500, 10), (MIB, 100, 30)], ids=["20 KiB", "1 MiB"]
+    ("leaked", "since", "leaking"),
+    [
+        (20 * KIB, 0, 2_500),
+        (MIB, 0, 100),
+        (256 * KIB, 2_000, 240),
+        (MIB, 2_000, 60),
+        (4 * MIB, 2_000, 12),
+    ],
 )
-def test_leak(cli: CommandLine, db: Database[Any], leaked: int, documents: int, most: int) -> None:
-    """A transform that leaks with each document, under a limit the kernel enforces, ends each attempt with
-    exit 75 and something gained, before the kernel ends it; run again and again it finishes, exactly.
+def test_leak(cli: CommandLine, db: Database[Any], leaked: int, since: int, leaking: int) -> None:
+    """A transform that leaks with each document, from the first or from a later one on, under a limit the
+    kernel enforces, ends each attempt with exit 75 and something gained, before the kernel ends it; run again
+    and again it finishes, exactly.
     """
+    documents = since + leaking
     limiter = limits.available()
     if limiter is None:
         pytest.skip("no memory cgroup can be made on this machine")
-    cli.write(LEAKS.format(leaked=leaked), NAME)
+    cli.write(LEAKS.format(leaked=leaked, since=since), NAME)
     db.c.insert_many({"_id": n} for n in range(documents))
     run = [sys.executable, "-m", "chunkmigrate", "run", NAME, "--uri", cli.uri]
     codes: list[int] = []
     while DONE not in codes:
-        assert len(codes) < most, f"not done after {most} attempts"
+        assert len(codes) < ATTEMPTS, f"not done after {ATTEMPTS} attempts"
         done = limiter.run([*run, "--dir", str(cli.folder / "migrations")], LIMIT, timeout=120)
         codes.append(done.returncode)
 
@@ -80,21 +92,30 @@ def add_one(document):
 '''
 
 
-@pytest.mark.parametrize("deadly", [2_345, 4_999], ids=["in the middle", "last"])
+UNCLEAN = re.compile(
+    r"ended without a word: killed, or cut off from MongoDB while working on the documents "
+    r"(behind _id \d+|from the first document)( up to _id \d+)?, at [\d.]+ MiB of [\d.]+ [MG]iB\. "
+    r".*chunks of at most [\d,]+ documents"
+)
+
+
+@pytest.mark.parametrize("deadly", [0, 2_345, 4_999], ids=["first", "in the middle", "last"])
 def test_deadly_document(cli: CommandLine, db: Database[Any], deadly: int) -> None:
-    """A document that ends the process each time it is worked on is in quarantine after at most seven deaths,
+    """A document that ends the process each time it is worked on is in quarantine after at most five deaths,
     and every other one is migrated once.
     """
     cli.write(DEADLY.format(deadly=deadly), NAME)
     db.c.insert_many({"_id": n} for n in range(5_000))
-    codes = []
+    codes: list[int] = []
     while DONE not in codes and len(codes) < 8:
         last = attempt(cli)
+        assert not codes or UNCLEAN.search(last.out), str(last)
         codes.append(last.code)
         assert last.code in (DONE, KILLED), str(last)
 
     assert codes[-1] == DONE, f"still dying: {codes}"
-    assert codes.count(KILLED) >= 3, "too few deaths to blame a document"
+    assert 3 <= codes.count(KILLED) <= 5, "a document is to blame after three deaths with it alone at work"
+    assert f"_id {deadly} alone was at work, for the third time" in last.out
     kept = list(db.chunkmigrate_quarantine.find())
     assert [(document["document"], document["reason"]) for document in kept] == [(deadly, "deaths")]
     assert db.c.count_documents({"n": 1}) == 4_999
