@@ -22,7 +22,7 @@ from pymongo.write_concern import WriteConcern
 from chunkmigrate import lease_record, server
 from chunkmigrate.errors import SupersededError
 from chunkmigrate.holder import Liveness
-from chunkmigrate.retry import Retry, never
+from chunkmigrate.retry import Retry, is_conflict, never
 from chunkmigrate.watch import Watch, announcement, refusal
 
 if TYPE_CHECKING:
@@ -148,15 +148,21 @@ class Lease:
 
         Waits ``wait`` seconds for a holder that lives, and as long as it takes for one of our own group, and
         for one of whom nothing is known: until it renews, or its lease runs out. ``said`` is told once that
-        it waits. Raises `LeaseHeldError` when the wait is over or ``stopped``.
+        it waits, and of failures that may pass. Raises `LeaseHeldError` when the wait is over or ``stopped``.
         """
         deadline, watch = self._clock() + wait, Watch(self._holder, self._clock)
-        patiently = Retry(stopped=stopped)
+        tell = said
+
+        def noticed(error: Exception, pause: float) -> None:
+            if not is_conflict(error):
+                tell(f"{server.reason(error)}; trying again in {pause:.1f} s.")
+
+        patiently = Retry(stopped=stopped, noticed=noticed)
         while True:
             seen = patiently(self._present)
             state = watch.see(seen)
             if state is Liveness.DEAD:
-                claimed = self.take(seen, stopped)
+                claimed = self._take(seen, patiently)
                 if claimed:
                     return claimed.former
                 if not stopped():
@@ -215,9 +221,12 @@ class Lease:
 
     def take(self, over: LeaseRecord, stopped: Callable[[], bool] = never) -> LeaseRecord | None:
         """Take the lease if it is free, or still as ``over`` shows it; None where somebody was faster."""
+        return self._take(over, Retry(stopped=stopped))
+
+    def _take(self, over: LeaseRecord, retry: Retry) -> LeaseRecord | None:
         began = self._clock()
         try:
-            claimed = self._fenced(over, Retry(stopped=stopped))
+            claimed = self._fenced(over, retry)
         except Exception:
             self._give_back()
             raise

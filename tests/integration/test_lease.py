@@ -464,6 +464,21 @@ def test_keeper_survives_anything(faulty_uri: str) -> None:
             held.check()
 
 
+def test_refused_for_a_while(faulty_uri: str) -> None:
+    """A server that refuses the lease for a while is asked again, and that is told."""
+    refused = {"failCommands": ["findAndModify"], "errorCode": 365, "appName": "refused"}
+    said: list[str] = []
+    with MongoClient[Any](faulty_uri) as admin, MongoClient[Any](faulty_uri, appname="refused") as client:
+        held = lease(client.shop)
+        with held:
+            admin.admin.command("configureFailPoint", "failCommand", mode={"times": 2}, data=refused)
+            held.acquire(said=said.append)
+
+            assert record(admin.shop).held
+    assert said
+    assert all("; trying again in 0." in sentence for sentence in said)
+
+
 def test_asked(replicated: Database[Any]) -> None:
     """What an operator asks, and takes back, reaches who holds the lease within about a second."""
     held = lease(replicated)
@@ -647,7 +662,7 @@ for line in sys.stdin:
 
 
 def test_race_of_processes(replicated: Database[Any], mongodb_uri: str) -> None:
-    """Of two processes that want one lease at the same moment exactly one gets it, fifty times."""
+    """Of two processes that want one lease at the same moment exactly one gets it, a hundred times."""
     racers = [
         subprocess.Popen(
             [sys.executable, "-c", RACE, mongodb_uri, replicated.name],
@@ -658,7 +673,7 @@ def test_race_of_processes(replicated: Database[Any], mongodb_uri: str) -> None:
         for _ in range(2)
     ]
     try:
-        for turn in range(50):
+        for turn in range(100):
             for racer in racers:
                 racer.stdin.write(f"m{turn}\n")
                 racer.stdin.flush()
