@@ -279,10 +279,17 @@ def _finish(outcome: Outcome | str, notifier: Notifier) -> None:
         say(outcome)
         notifier.tell("already_applied", outcome, DONE)
         return
-    again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
-    code = DONE if outcome.status in (APPLIED, ROLLED_BACK) else AGAIN if again else FAILED
+    code = _code(outcome)
     notifier.ended(outcome, code)
     _exit(code)
+
+
+def _code(outcome: Outcome) -> int:
+    """Return what a run ends with: not to be run again where it would only stop at the same place again."""
+    if outcome.status in (APPLIED, ROLLED_BACK):
+        return DONE
+    again = outcome.status == STOPPED and (outcome.made_progress or outcome.reason == "stop")
+    return AGAIN if again else FAILED
 
 
 def _exit(code: int) -> None:

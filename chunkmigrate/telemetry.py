@@ -145,9 +145,11 @@ def _stands(outcome: Outcome) -> str:
     again = "run again" if outcome.direction == "up" else f"run `{ROLLBACK} {outcome.migration}` again"
     if outcome.status == CANCELLED:
         again = f"`chunkmigrate resume {outcome.migration}` allows it to run again"
-    if outcome.position is None:
-        return f"nothing is committed yet; {again} to start."
-    return f"it stands behind _id {outcome.position}; {again} to continue from there."
+    begun = outcome.position is not None
+    where = f"it stands behind _id {outcome.position}" if begun else "nothing is committed yet"
+    if outcome.reason == "memory" and not outcome.made_progress:
+        return f"{where}, and does not get on in this memory: give it more, as with --memory."
+    return f"{where}; {again} to {'continue from there' if begun else 'start'}."
 
 
 def _standing(progress: Progress, seconds: float) -> dict[str, Any]:

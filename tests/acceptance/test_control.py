@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from chunkmigrate import lease_record
@@ -211,6 +212,8 @@ def test_pause_and_resume(slow: CommandLine, db: Database[Any]) -> None:
         assert lease(db)["released"] is True
         assert run.poll() is None
         assert slow("status").stdout.startswith("paused ")
+        started_with = db.chunkmigrate_runs.find_one()["start"]
+        assert psutil.Process(run.pid).memory_info().rss < started_with + 8 * 1024 * 1024
 
         time.sleep(2)  # nothing to wait for: that nothing happens is the promise
 
@@ -436,6 +439,25 @@ def test_unlock_asks(slow: CommandLine, db: Database[Any]) -> None:
 
 POISON = INCREMENT.replace("add_one)", 'add_one, on_error="quarantine")').replace("[]", '["bad"]')
 POISON = POISON.replace("    return Up", '    assert not document["bad"], "it is bad"\n    return Up')
+
+
+def test_mostly_failing(cli: CommandLine, db: Database[Any]) -> None:
+    """A run that mostly fails is ended before it has put everything in quarantine, and that can be mended."""
+    cli.write(POISON.replace('"quarantine"', '"quarantine", quarantine_limit=100_000'))
+    db.c.insert_many({"_id": n, "bad": n % 3 > 0} for n in range(9_000))
+    first = cli("run", "add_one", "--memory", "512Mi")
+
+    assert first.returncode == 1
+    assert re.search(r"[\d,]+ of the [\d,]+ documents of this run failed and are in quarantine", first.stderr)
+    kept = db.chunkmigrate_quarantine.count_documents({})
+    assert 500 < kept < 6_000
+    assert db.c.count_documents({"n": 1}) < 3_000
+
+    db.c.update_many({}, {"$set": {"bad": False}})
+
+    assert cli("quarantine", "retry", "add_one").returncode == 0
+    assert cli("run", "add_one", "--memory", "512Mi").returncode == 0
+    assert db.c.count_documents({"n": 1}) == 9_000
 
 
 def test_quarantine(cli: CommandLine, db: Database[Any]) -> None:

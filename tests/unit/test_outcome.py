@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from chunkmigrate.cli import AGAIN, DONE, _code
+from chunkmigrate.cli import FAILED as FAILED_
 from chunkmigrate.errors import TransformError, UnreachableError
+from chunkmigrate.ledger import APPLIED, CANCELLED, FAILED, ROLLED_BACK, STOPPED
 from chunkmigrate.outcome import MAX_ID, Outcome, counted, failed
 from chunkmigrate.records import Counts
 
@@ -59,6 +62,23 @@ def test_facts() -> None:
 def test_progress(counts: Counts, progress: bool) -> None:  # noqa: FBT001 - a table's expectation
     """A run that is past a document has made progress, whatever became of that."""
     assert outcome(counts=counts).made_progress is progress
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "read", "code"),
+    [
+        (APPLIED, "", 0, DONE),
+        (ROLLED_BACK, "", 9, DONE),
+        (STOPPED, "memory", 1, AGAIN),
+        (STOPPED, "memory", 0, FAILED_),
+        (STOPPED, "stop", 0, AGAIN),
+        (CANCELLED, "cancel", 9, FAILED_),
+        (FAILED, "it raised", 9, FAILED_),
+    ],
+)
+def test_code(status: str, reason: str, read: int, code: int) -> None:
+    """A run that stopped is to be run again, but not where it got nowhere for lack of memory."""
+    assert _code(outcome(status=status, reason=reason, counts=Counts(read=read))) == code
 
 
 def raised(error: Exception, cause: Exception) -> Exception:

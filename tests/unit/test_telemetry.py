@@ -26,6 +26,8 @@ def outcome(status: str, reason: str = "", **fields: Any) -> Outcome:
 
 
 ALL = "12,000 documents read, 11,000 written, 1,000 skipped; peak memory 80 MiB of 128 MiB; 4.2 s; "
+NONE = "0 documents read, 0 written, 0 skipped; peak memory 80 MiB of 128 MiB; 4.2 s; "
+MORE = "and does not get on in this memory: give it more, as with --memory."
 RESUME = "`chunkmigrate resume cents` allows it to run again"
 AGAIN = "it stands behind _id 512; run again to continue from there."
 BACK_AGAIN = "it stands behind _id 512; run `chunkmigrate rollback cents` again to continue from there."
@@ -37,6 +39,14 @@ BACK_AGAIN = "it stands behind _id 512; run `chunkmigrate rollback cents` again 
         (outcome(APPLIED), f"cents applied: {ALL}it is complete."),
         (outcome(STOPPED, "stop"), f"cents stopped as asked: {ALL}{AGAIN}"),
         (outcome(STOPPED, "memory"), f"cents stopped for lack of memory: {ALL}{AGAIN}"),
+        (
+            outcome(STOPPED, "memory", counts=Counts()),
+            f"cents stopped for lack of memory: {NONE}it stands behind _id 512, {MORE}",
+        ),
+        (
+            outcome(STOPPED, "memory", counts=Counts(), position=None),
+            f"cents stopped for lack of memory: {NONE}nothing is committed yet, {MORE}",
+        ),
         (
             outcome(STOPPED, "stop", position=None),
             f"cents stopped as asked: {ALL}nothing is committed yet; run again to start.",
