@@ -32,7 +32,7 @@ bench: $(READY)  ## documents per second and memory, next to other ways to do it
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.shared
 
-soak: $(READY)  ## kills, races and random faults, for MINUTES (20), from SEED (1)
+soak: $(READY)  ## kills and races, then random faults for MINUTES (20), from SEED (1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 lock: $(READY)  ## the versions and hashes an image is built with, anew

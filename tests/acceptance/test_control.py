@@ -385,8 +385,10 @@ def test_unlock_a_living_run(slow: CommandLine, db: Database[Any]) -> None:
     with running(slow) as run:
         eventually(lambda: read(db) > 0)
         taken = slow("unlock", "add_one", "--yes")
+        since = time.monotonic()
         code, _, err = ended(run)
 
+    assert time.monotonic() - since < 10
     assert "Warning: that process is alive on this machine" in taken.stdout
     assert code == 5, err
     hurry(slow)

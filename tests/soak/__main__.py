@@ -43,7 +43,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="chunkmigrate-soak-", ignore_cleanup_errors=True) as folder,
         stage(Path(folder)) as servers,
     ):
-        for repeat, part in _parts(options, servers, tally, began + 60 * options.minutes):
+        for repeat, part in _parts(options, servers, tally):
             try:
                 console.print(part(), markup=False)
             except Exception as error:
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _parts(
-    options: argparse.Namespace, servers: Stage, tally: Tally, deadline: float
+    options: argparse.Namespace, servers: Stage, tally: Tally
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield what is to be done, each with the arguments that repeat it."""
     if options.round is not None:
@@ -77,7 +77,7 @@ def _parts(
     repeat = f"--seed {seed} --kills 0 --undos 0 --races {options.races} --minutes 0"
     if options.races:
         yield repeat, partial(races, seed, options.races, servers, tally)
-    rounds = seed * 1_000_000
+    rounds, deadline = seed * 1_000_000, time.monotonic() + 60 * options.minutes
     while time.monotonic() < deadline:
         rounds += 1
         yield f"--round {rounds}", partial(random_round, rounds, servers, tally)
@@ -85,7 +85,9 @@ def _parts(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20, help="how long, all in all [20]")
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="how long to play random rounds, after all that [20]"
+    )
     parser.add_argument("--seed", type=int, default=1, help="what to begin with [1]")
     parser.add_argument("--kills", type=int, default=KILLS, help=f"runs to kill first [{KILLS}]")
     parser.add_argument("--undos", type=int, default=UNDOS, help=f"rollbacks through undo then [{UNDOS}]")
