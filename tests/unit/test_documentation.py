@@ -61,13 +61,12 @@ def test_headline_figures() -> None:
     """The figures the README picks out of the benchmarks and the soak are those of the tables."""
     measured = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     rows = re.findall(r"^\| [^|`]+ \|((?: [\d,.]+ \|){7})$", README, re.MULTILINE)
-    survived = re.search(r"In \[25 minutes\].*?wrong\.", README, re.DOTALL)
+    survived = re.search(r"In \[\d+ minutes\].*?wrong\.", README, re.DOTALL)
 
     assert len(rows) == 5
     for row in rows:
         for figure in row.replace("|", " ").split():
             assert re.search(rf"(?<![\d,.]){re.escape(figure)}(?![\d,.])", measured), figure
     assert survived
-    for figure in ("3,655,000", "698", "285"):
-        assert figure in survived[0]
+    for figure in re.findall(r"\d[\d,]+", survived[0]):
         assert figure in (ROOT / "docs" / "soak.md").read_text("utf-8")
