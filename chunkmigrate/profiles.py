@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.plain import in_line
 from chunkmigrate.settings import MAX_WRITERS
+from chunkmigrate.sizing import MAX_CHUNK_DOCUMENTS
 
 if TYPE_CHECKING:
     from chunkmigrate.migration import Migration
@@ -32,6 +34,10 @@ SCRATCH: Against = "scratch"
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 Real: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+# A tuning's memory is 15 % above one of these, and must be below what a tuning's file may say.
+Memory: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 49)]
+# One document in eleven days: no sample has seen a slower one, and a duration from it is beyond all floats.
+Pace: TypeAlias = Annotated[float, Meta(ge=1e-6, le=1e15)]
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
@@ -68,14 +74,14 @@ class Point(Struct, frozen=True, kw_only=True):
     scratch collection, or only encoded; only where they were committed is there a pace.
     """
 
-    budget: Number
-    chunk_documents: Number
+    budget: Memory
+    chunk_documents: Annotated[int, Meta(ge=1, le=MAX_CHUNK_DOCUMENTS)]
     chunk_bytes: Number
     page_bytes: Number
     start: Number
     peak: Number
     documents: Number
-    documents_per_second: Real | None
+    documents_per_second: Pace | None
     against: Against
     held: bool
 
@@ -122,7 +128,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     version: Text
     at: Text
     writers: Annotated[int, Meta(ge=1, le=MAX_WRITERS)]
-    baseline: Number
+    baseline: Memory
     seconds: Real
     steps: tuple[Step, ...]
 
@@ -201,7 +207,7 @@ def _decoded(content: bytes) -> Profile:
 def _unusable(profile: Profile, migration: Migration) -> str:
     """Return why a profile says nothing about a migration; nothing where it does."""
     if profile.migration != migration.name:
-        return f"it is a profile of {profile.migration}"
+        return f"it is a profile of {in_line(profile.migration)}"
     if profile.checksum != migration.checksum:
         return f"{migration.path.name} has changed since it was made"
     return ""

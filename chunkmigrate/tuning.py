@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from chunkmigrate import sizing
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.plain import listed
 from chunkmigrate.settings import WRITERS
 from chunkmigrate.sizing import MIB
 from chunkmigrate.tuned import Tuned
@@ -160,7 +161,7 @@ def _chunks(steps: Sequence[Step]) -> tuple[int, list[str]]:
     sizes = set(paces[0]).intersection(*paces) if paces else set()
     if not sizes:
         return sizing.MAX_CHUNK_DOCUMENTS, []
-    weights = [step.documents or step.sampled for step in steps if _paces(step)]
+    weights = [step.documents or step.sampled or 1 for step in steps if _paces(step)]
     together = {
         size: sum(weights) / sum(weight / pace[size] for weight, pace in zip(weights, paces, strict=True))
         for size in sizes
@@ -204,7 +205,7 @@ def _gaps(steps: Sequence[Step]) -> Iterator[str]:
             yield f"Step {step.step + 1} was not measured: no document matched. {what}"
         elif failed:
             share = f"{failed:,} of {step.sampled:,} sampled documents failed"
-            yield f"Step {step.step + 1}: {share} ({', '.join(step.failures)}); correct the migration first."
+            yield f"Step {step.step + 1}: {share} ({listed([*step.failures])}); correct the migration first."
 
 
 def _start(profile: Profile | None, finished: Sequence[PastRun]) -> int:

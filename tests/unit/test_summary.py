@@ -83,6 +83,16 @@ def test_failures() -> None:
     assert "3 with KeyError" in shown("profile", profile_of(step_of(failures={"KeyError": 3})))
 
 
+def test_control_characters() -> None:
+    """What a name holds that would move a cursor is spelled out, whatever it names."""
+    function = Function(name="f\x1b[1m", file="m.py", lines=(line(1, 1, "x = '\x1b[2m'"),))
+    step = step_of(namespace="shop.\x1b[3m", failures={"\x1b[4mError": 3}, functions=(function,))
+    text = shown("profile", profile_of(step))
+
+    assert "\x1b" not in text
+    assert all(rf"\x1b[{number}m" in text for number in (1, 2, 3, 4))
+
+
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [

@@ -143,6 +143,13 @@ def test_chunks_of_steps() -> None:
     assert tune(profile_of(many, few), []).tuned.chunk_documents == 1_000
 
 
+def test_chunks_of_nothing() -> None:
+    """Paces of a step of which no document is known count all the same."""
+    nothing = step_of(paces={1_000: 10_000, 100: 20_000}, documents=0, sampled=0)
+
+    assert tune(profile_of(nothing), [past()]).tuned.chunk_documents == 100
+
+
 def test_chunks_not_measured() -> None:
     """Without a commit measured a chunk may have as many documents as ever, and nothing is said of it."""
     tuning = tune(profile_of(), [])
