@@ -169,13 +169,26 @@ def save(profile: Profile, path: Path) -> None:
 
 def load(migration: Migration) -> Profile:
     """Read the profile of a migration; `ProfileError` says why it cannot be used, if so."""
-    path, make = path_of(migration), f"`chunkmigrate profile {migration.name}`"
-    profile = read(path, migration.name)
+    changed = f"{migration.path.name} has changed since it was made"
+    profile = fitting(path_of(migration), migration.name, migration.checksum, otherwise=changed)
     if profile is None:
-        message = f"There is no profile of {migration.name}. Make one with {make}."
+        message = f"There is no profile of {migration.name}. Make one with {_make(migration.name)}."
         raise ProfileError(message)
-    if reason := _unusable(profile, migration):
-        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {make}.")
+    return profile
+
+
+def fitting(path: Path, migration: str, checksum: str | None, *, otherwise: str) -> Profile | None:
+    """Read the profile in a file, None where there is none; `ProfileError` says why it cannot be used, if so.
+
+    Of a migration of another checksum, where one is known, it says nothing; ``otherwise`` is why.
+    """
+    profile, reason = read(path, migration), ""
+    if profile and profile.migration != migration:
+        reason = f"it is a profile of {in_line(profile.migration)}"
+    elif profile and checksum and checksum != profile.checksum:
+        reason = otherwise
+    if reason:
+        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {_make(migration)}.")
     return profile
 
 
@@ -191,7 +204,7 @@ def read(path: Path, migration: str) -> Profile | None:
     try:
         return _decoded(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path} is no profile: {error}. Make a new one with `chunkmigrate profile {migration}`."
+        message = f"{path} is no profile: {error}. Make a new one with {_make(migration)}."
         raise ProfileError(message) from error
 
 
@@ -204,10 +217,5 @@ def _decoded(content: bytes) -> Profile:
     return msgspec.json.decode(content, type=Profile)
 
 
-def _unusable(profile: Profile, migration: Migration) -> str:
-    """Return why a profile says nothing about a migration; nothing where it does."""
-    if profile.migration != migration.name:
-        return f"it is a profile of {in_line(profile.migration)}"
-    if profile.checksum != migration.checksum:
-        return f"{migration.path.name} has changed since it was made"
-    return ""
+def _make(migration: str) -> str:
+    return f"`chunkmigrate profile {migration}`"
