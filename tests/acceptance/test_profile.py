@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo import MongoClient
 
+from chunkmigrate import limits
 from chunkmigrate.profiler import PROFILE_SECONDS
 from chunkmigrate.scratch import PREFIX
 from tests.acceptance.conftest import INCREMENT, CommandLine, last_line
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "20260101000000_add_one"
 PASSWORD = "secret"
+MIB = 1024 * 1024
 
 
 def migration(body: str, upgrade: str = "return Backfill(scan(db.c), change)") -> str:
@@ -431,19 +435,56 @@ def test_reader(tmp_path: Path, guarded: Mongod) -> None:
     assert PASSWORD not in said
 
 
+def a_minute_later(db: Database[Any]) -> None:
+    """As it then is behind a killed run: its lease is over, the server has ended what it left open."""
+    db.chunkmigrate_leases.delete_many({})
+    db.client.admin.command("killAllSessions", [])
+
+
 def test_killed_run(cli: CommandLine, filled: Database[Any]) -> None:
     """Of a run that was killed, tuning says with how much in use, and whether more would have helped."""
     cli.write(migration('if document["_id"] == 2_500 and "KILL" in os.environ: os.kill(os.getpid(), 9)'))
     profile_of(cli)
     assert cli("run", "add_one", "--memory", "64Mi", KILL="1").returncode == -9
-    # As it is a minute later: its lease is over, and the server has ended what it left open.
-    filled.chunkmigrate_leases.delete_many({})
-    filled.client.admin.command("killAllSessions", [])
+    a_minute_later(filled)
     tuned = cli("tune", "add_one")
 
     assert tuned.returncode == 0, tuned.stderr
     assert re.search(
-        r"The last run was killed with \d+ MiB of 64 MiB in use, and \d+Mi is enough", tuned.stdout
+        r"The last run was killed with \d+ MiB of 64 MiB in use\. \d+Mi is enough: more", tuned.stdout
+    )
+
+
+def test_killed_by_kernel(cli: CommandLine, filled: Database[Any]) -> None:
+    """A run that the kernel ended, in more than the sample held in, is not said to need more memory."""
+    limiter = limits.available()
+    if limiter is None:
+        pytest.skip("no memory cgroup can be made on this machine")
+    cli.write(migration('"KILL" in os.environ and document["_id"] == 2_500 and KEPT.append(b"x" * 10**9)'))
+    with (cli.folder / "migrations" / f"{NAME}.py").open("a", encoding="utf-8") as file:
+        file.write("\n\nKEPT = []\n")
+    profile_of(cli)
+    limit = last_line(cli("tune", "add_one", "--json").stdout)["tuned"]["memory"] - MIB
+    run = [sys.executable, "-m", "chunkmigrate", "run", "add_one", "--uri", cli.uri]
+    run += ["--dir", str(cli.folder / "migrations"), "--memory", str(limit)]
+    killed = limiter.run(run, limit, env=dict(os.environ) | {"KILL": "1"}, timeout=120)
+    a_minute_later(filled)
+    tuned = cli("tune", "add_one")
+
+    assert killed.killed_by_kernel, killed.stderr
+    assert re.search(r"was killed with .* But the sample held in .*: smaller chunks suffice", tuned.stdout)
+
+
+def test_killed_without_a_profile(cli: CommandLine, filled: Database[Any]) -> None:
+    """Where nothing else is known, what is known of the death is said before what to do."""
+    cli.write(migration('if document["_id"] == 2_500: os.kill(os.getpid(), 9)'))
+    assert cli("run", "add_one", "--memory", "64Mi").returncode == -9
+    a_minute_later(filled)
+    tuned = cli("tune", "add_one")
+
+    assert tuned.returncode == 2
+    assert re.match(
+        r"Error: The last run was killed with \d+ MiB of 64 MiB in use\. There is neither", tuned.stderr
     )
 
 
