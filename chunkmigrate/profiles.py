@@ -71,7 +71,7 @@ class Point(Struct, frozen=True, kw_only=True):
     """One rehearsal: inside which budget, in chunks of how many documents, and what it took, in bytes.
 
     ``held``: it came to its end inside the budget. ``against`` says whether chunks were committed, to a
-    scratch collection, or only encoded; only where they were committed is there a pace.
+    scratch collection, or only encoded; only where they were committed is the pace that of a run.
     """
 
     budget: Memory

@@ -92,13 +92,13 @@ def _facts(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _sweep(points: tuple[Point, ...]) -> Table:
-    table = Table("budget", "chunk", "peak memory", "documents/s")
-    for column in table.columns:
+    table = Table("budget", "chunk", "peak memory", "documents/s", "against")
+    for column in table.columns[:-1]:
         column.justify = "right"
     for point in points:
         speed = "-" if point.documents_per_second is None else f"{point.documents_per_second:,.0f}"
         peak = format_bytes(point.peak) if point.held else _NOT_HELD
-        table.add_row(format_bytes(point.budget), f"{point.chunk_documents:,}", peak, speed)
+        table.add_row(format_bytes(point.budget), f"{point.chunk_documents:,}", peak, speed, point.against)
     return table
 
 

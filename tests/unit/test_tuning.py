@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.profiles import SCRATCH
 from chunkmigrate.sizing import LEAST_ROOM, MIB, ceiling, headroom
 from chunkmigrate.tuning import PastRun, Tuning, held, rehearsed, rounded, span, tune
 from tests.unit.measured import killed, past, point_of, profile_of, step_of
@@ -155,8 +156,8 @@ def test_chunks_of_nothing() -> None:
 
 
 def test_chunks_not_measured() -> None:
-    """Without a commit measured a chunk may have as many documents as ever, and nothing is said of it."""
-    tuning = tune(profile_of(), [])
+    """Without a commit measured a chunk may be as large as ever, however fast chunks were encoded."""
+    tuning = tune(profile_of(step_of(sweep=(point_of(50), point_of(58), point_of(58, 100)))), [])
 
     assert tuning.tuned.chunk_documents == 1_000
     assert len(tuning.why) == 1
@@ -164,8 +165,9 @@ def test_chunks_not_measured() -> None:
 
 def test_did_not_hold() -> None:
     """A chunk size that broke the budget is not chosen, however fast it was."""
-    broken = point_of(58, 100, documents_per_second=90_000.0, held=False)
-    step = step_of(sweep=(point_of(50), point_of(58, 1_000, documents_per_second=10_000.0), broken))
+    broken = point_of(58, 100, against=SCRATCH, held=False)
+    whole = point_of(58, 1_000, documents_per_second=10_000.0, against=SCRATCH)
+    step = step_of(sweep=(point_of(50), whole, broken))
 
     assert tune(profile_of(step), []).tuned.chunk_documents == 1_000
     assert held(step) == step.sweep[0]
