@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NAME = "20260101000000_add_one"
 PASSWORD = "secret"
 MIB = 1024 * 1024
+NOBODY = "mongodb://user:pass%40word@127.0.0.1:1/shop?serverSelectionTimeoutMS=200"
 
 
 def migration(body: str, upgrade: str = "return Backfill(scan(db.c), change)") -> str:
@@ -300,11 +301,31 @@ def test_killed_sweep(cli: CommandLine, filled: Database[Any]) -> None:
 def test_no_server(cli: CommandLine) -> None:
     """Without a server there is a sentence, and exit 1, as with a run."""
     cli.write(INCREMENT)
-    uri = "mongodb://user:pass%40word@127.0.0.1:1/shop?serverSelectionTimeoutMS=200"
-    said = refused(cli, "--uri", uri, code=1)
+    said = refused(cli, "--uri", NOBODY, code=1)
 
     assert "No MongoDB server answered at" in said
     assert "word" not in said
+
+
+def test_tuned_without_the_server(cli: CommandLine, filled: Database[Any]) -> None:
+    """Where the server does not answer a profile is enough to tune from, with a warning about past runs."""
+    cli.write(INCREMENT)
+    profile_of(cli)
+    done = cli("tune", "add_one", "--json", "--uri", NOBODY)
+
+    assert done.returncode == 0, done.stderr
+    assert last_line(done.stdout) == last_line(cli("tune", "add_one", "--json").stdout)
+    assert done.stderr.startswith("Warning: past runs are not looked at, only the profile is. No MongoDB ")
+    assert "word" not in done.stderr
+
+
+def test_nothing_without_the_server(cli: CommandLine) -> None:
+    """Without a profile there is nothing else to tune from: exit 1, as with a run."""
+    cli.write(INCREMENT)
+    done = cli("tune", "add_one", "--uri", NOBODY)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: No MongoDB server answered at")
 
 
 @pytest.mark.parametrize("sample", ["0", "9", "-1", "100001"])
