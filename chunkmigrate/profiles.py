@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.plain import in_line
 from chunkmigrate.settings import MAX_WRITERS
+from chunkmigrate.sizing import MAX_CHUNK_DOCUMENTS
 
 if TYPE_CHECKING:
     from chunkmigrate.migration import Migration
@@ -32,6 +34,10 @@ SCRATCH: Against = "scratch"
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 Real: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
 Text: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+# A tuning's memory is 15 % above one of these, and must be below what a tuning's file may say.
+Memory: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 49)]
+# One document in eleven days: no sample has seen a slower one, and a duration from it is beyond all floats.
+Pace: TypeAlias = Annotated[float, Meta(ge=1e-6, le=1e15)]
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
@@ -65,17 +71,17 @@ class Point(Struct, frozen=True, kw_only=True):
     """One rehearsal: inside which budget, in chunks of how many documents, and what it took, in bytes.
 
     ``held``: it came to its end inside the budget. ``against`` says whether chunks were committed, to a
-    scratch collection, or only encoded; only where they were committed is there a pace.
+    scratch collection, or only encoded; only where they were committed is the pace that of a run.
     """
 
-    budget: Number
-    chunk_documents: Number
+    budget: Memory
+    chunk_documents: Annotated[int, Meta(ge=1, le=MAX_CHUNK_DOCUMENTS)]
     chunk_bytes: Number
     page_bytes: Number
     start: Number
     peak: Number
     documents: Number
-    documents_per_second: Real | None
+    documents_per_second: Pace | None
     against: Against
     held: bool
 
@@ -122,7 +128,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     version: Text
     at: Text
     writers: Annotated[int, Meta(ge=1, le=MAX_WRITERS)]
-    baseline: Number
+    baseline: Memory
     seconds: Real
     steps: tuple[Step, ...]
 
@@ -163,13 +169,26 @@ def save(profile: Profile, path: Path) -> None:
 
 def load(migration: Migration) -> Profile:
     """Read the profile of a migration; `ProfileError` says why it cannot be used, if so."""
-    path, make = path_of(migration), f"`chunkmigrate profile {migration.name}`"
-    profile = read(path, migration.name)
+    changed = f"{migration.path.name} has changed since it was made"
+    profile = fitting(path_of(migration), migration.name, migration.checksum, otherwise=changed)
     if profile is None:
-        message = f"There is no profile of {migration.name}. Make one with {make}."
+        message = f"There is no profile of {migration.name}. Make one with {_make(migration.name)}."
         raise ProfileError(message)
-    if reason := _unusable(profile, migration):
-        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {make}.")
+    return profile
+
+
+def fitting(path: Path, migration: str, checksum: str | None, *, otherwise: str) -> Profile | None:
+    """Read the profile in a file, None where there is none; `ProfileError` says why it cannot be used, if so.
+
+    Of a migration of another checksum, where one is known, it says nothing; ``otherwise`` is why.
+    """
+    profile, reason = read(path, migration), ""
+    if profile and profile.migration != migration:
+        reason = f"it is a profile of {in_line(profile.migration)}"
+    elif profile and checksum and checksum != profile.checksum:
+        reason = otherwise
+    if reason:
+        raise ProfileError(f"{path} cannot be used: {reason}. Make a new one with {_make(migration)}.")
     return profile
 
 
@@ -185,7 +204,7 @@ def read(path: Path, migration: str) -> Profile | None:
     try:
         return _decoded(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path} is no profile: {error}. Make a new one with `chunkmigrate profile {migration}`."
+        message = f"{path} is no profile: {error}. Make a new one with {_make(migration)}."
         raise ProfileError(message) from error
 
 
@@ -198,10 +217,5 @@ def _decoded(content: bytes) -> Profile:
     return msgspec.json.decode(content, type=Profile)
 
 
-def _unusable(profile: Profile, migration: Migration) -> str:
-    """Return why a profile says nothing about a migration; nothing where it does."""
-    if profile.migration != migration.name:
-        return f"it is a profile of {profile.migration}"
-    if profile.checksum != migration.checksum:
-        return f"{migration.path.name} has changed since it was made"
-    return ""
+def _make(migration: str) -> str:
+    return f"`chunkmigrate profile {migration}`"

@@ -19,6 +19,8 @@ from chunkmigrate.opening import opened
 from chunkmigrate.options import DatabaseName, Dir, Uri  # noqa: TC001 (typer reads them)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chunkmigrate.profiles import Profile
     from chunkmigrate.report import Report
     from chunkmigrate.settings import Settings
@@ -75,19 +77,23 @@ def _told(settings: Settings, run: str | None, *, show_values: bool) -> Report:
     with opened(settings) as db:
         found = evidence.gathered(db, run)
     try:
-        profile, trouble = _profile(settings, found.run["migration"]), None
+        profile, trouble = _profile(settings, found.run), None
     except ProfileError as error:
         profile, trouble = None, str(error)
     return account.of(found, profile=profile, profile_trouble=trouble, show_values=show_values)
 
 
-def _profile(settings: Settings, migration: str) -> Profile | None:
+def _profile(settings: Settings, run: Mapping[str, Any]) -> Profile | None:
+    """Return the profile of what was run; `ProfileError` says why there is none to show, if so."""
     from chunkmigrate import profiles
 
+    migration = run["migration"]
     file = f"{migration}.json"
     if Path(file).name != file:  # a name that leads elsewhere, in a database that anybody may have written
         return None
-    return profiles.read(settings.folder.parent / profiles.FOLDER / file, migration)
+    path = settings.folder.parent / profiles.FOLDER / file
+    other = "the run was of another version of the migration than it"
+    return profiles.fitting(path, migration, run.get("checksum"), otherwise=other)
 
 
 def _written(told: Report, path: Path) -> Path:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from chunkmigrate.plain import in_line, visible
 from chunkmigrate.units import format_bytes, format_duration, quantity
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ class Summary:
 
     def _step(self, step: Step) -> None:
         documents = "an unknown number of" if step.documents is None else f"{step.documents:,}"
-        self._say(
-            f"Step {step.step + 1}: {documents} documents of {step.namespace}, {step.sampled:,} measured."
-        )
+        of = in_line(step.namespace)
+        self._say(f"Step {step.step + 1}: {documents} documents of {of}, {step.sampled:,} measured.")
         if not step.sampled:
             return
         table = Table(show_header=False)
@@ -88,25 +88,27 @@ def _facts(step: Step) -> Iterator[tuple[str, str]]:
     )
     yield "a document takes", ", ".join(stages)
     for kind, count in step.failures.items():
-        yield "failed", f"{count:,} with {kind}"
+        yield "failed", f"{count:,} with {in_line(kind)}"
 
 
 def _sweep(points: tuple[Point, ...]) -> Table:
-    table = Table("budget", "chunk", "peak memory", "documents/s")
-    for column in table.columns:
+    table = Table("budget", "chunk", "peak memory", "documents/s", "against")
+    for column in table.columns[:-1]:
         column.justify = "right"
     for point in points:
         speed = "-" if point.documents_per_second is None else f"{point.documents_per_second:,.0f}"
         peak = format_bytes(point.peak) if point.held else _NOT_HELD
-        table.add_row(format_bytes(point.budget), f"{point.chunk_documents:,}", peak, speed)
+        table.add_row(format_bytes(point.budget), f"{point.chunk_documents:,}", peak, speed, point.against)
     return table
 
 
 def _lines(function: Function) -> Table:
     table = Table("line", "times", "added", expand=True)
-    table.add_column(escape(f"{function.name}, {Path(function.file).name}"), no_wrap=True, ratio=1)
+    table.add_column(escape(in_line(f"{function.name}, {Path(function.file).name}")), no_wrap=True, ratio=1)
     growing = sorted(function.lines, key=lambda line: line.increment or 0, reverse=True)[:SHOWN_LINES]
     for line in sorted(growing, key=lambda line: line.number):
         added = "" if line.increment is None else format_bytes(max(0, line.increment))
-        table.add_row(str(line.number), f"{line.hits:,}" if line.hits else "", added, escape(line.text))
+        table.add_row(
+            str(line.number), f"{line.hits:,}" if line.hits else "", added, escape(visible(line.text))
+        )
     return table

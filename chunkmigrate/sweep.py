@@ -98,9 +98,9 @@ class Sweep:
         )
 
 
-def pace(some: Sequence[Pass], writers: int) -> float:
-    """Return the documents a second of a long run, at the median of passes."""
-    return median(steady(one, writers) for one in some)
+def pace(some: Sequence[Pass], writers: int) -> float | None:
+    """Return the documents a second of a long run, at the median of passes; None where none came to one."""
+    return median(steady(one, writers) for one in some) or None
 
 
 def steady(one: Pass, writers: int) -> float:

@@ -13,7 +13,7 @@ import typer
 
 from chunkmigrate import checkpoint, leases, tuned
 from chunkmigrate import settings as settings_
-from chunkmigrate.errors import InvalidSettingError
+from chunkmigrate.errors import InvalidSettingError, UnreachableError
 from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import named, opened
@@ -104,7 +104,9 @@ def tune(
 
     settings = settings_.here(uri=uri, database=database, dir=directory)
     migration = find(discover(settings.folder), name)
-    found = tuning.tune(_profile(migration), _past(settings, migration))
+    measured = _profile(migration)
+    past = _past if measured is None else _past_if_reached
+    found = tuning.tune(measured, past(settings, migration))
     if as_json:
         import json
         from dataclasses import asdict
@@ -129,6 +131,15 @@ def _profile(migration: Migration) -> Profile | None:
     if not profiles.path_of(migration).exists():
         return None
     return profiles.load(migration)
+
+
+def _past_if_reached(settings: Settings, migration: Migration) -> list[PastRun]:
+    """Return past runs; none, with a warning, where no server answers: the profile is enough to tune from."""
+    try:
+        return _past(settings, migration)
+    except UnreachableError as error:
+        typer.echo(f"Warning: past runs are not looked at, only the profile is. {error}", err=True)
+        return []
 
 
 def _past(settings: Settings, migration: Migration) -> list[PastRun]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from chunkmigrate import sizing
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.plain import listed
+from chunkmigrate.profiles import SCRATCH
 from chunkmigrate.settings import WRITERS
 from chunkmigrate.sizing import MIB
 from chunkmigrate.tuned import Tuned
@@ -34,6 +36,12 @@ FASTER, SLOWER = 1.2, 0.6
 
 # A server's share of an update of one small field in a chunk of a thousand, where no commit was measured.
 SERVER_SECONDS = 30e-6
+
+# What is known of writers where no commit was measured: the measurement that the default comes from.
+_OTHER_WRITERS = (
+    "which number is best was not measured here: on two cores the second brought a third more documents, and "
+    "the fourth nothing"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,22 +74,13 @@ class Tuning:
 def tune(profile: Profile | None, runs: Sequence[PastRun]) -> Tuning:
     """Return what the evidence says; ``runs`` are oldest first. Raises `ProfileError` where there is none."""
     finished = [run for run in runs if run.applied and run.peak]
-    if profile is None and not finished:
-        message = (
-            "There is neither a profile nor a finished run to tune from. Measure it first, with "
-            "`chunkmigrate profile NAME`."
-        )
-        raise ProfileError(message)
-    if profile and not (finished or any(step.sampled for step in profile.steps)):
-        message = (
-            "No document matched when the profile was made: nothing was measured. Run `chunkmigrate profile` "
-            "where some do."
-        )
-        raise ProfileError(message)
+    if reason := _nothing(profile, finished):
+        raise ProfileError(" ".join((*_killed(runs), reason)))
     steps = profile.steps if profile else ()
     memory, why = _memory(profile, finished)
+    enough = _enough(profile, finished)
     chunk, chosen = _chunks(steps)
-    writers = profile.writers if profile else WRITERS
+    writers, as_many = _writers(profile)
     top = sizing.ceiling(sizing.headroom(_start(profile, finished), memory), writers)
     tuned = Tuned(
         memory=memory,
@@ -92,7 +91,7 @@ def tune(profile: Profile | None, runs: Sequence[PastRun]) -> Tuning:
     )
     return Tuning(
         tuned=tuned,
-        why=(why, *chosen, *_deaths(runs, memory, chunk), *_gaps(steps)),
+        why=(why, *chosen, as_many, *_deaths(runs, enough, memory, chunk), *_gaps(steps)),
         peak=_peak(steps, finished),
         seconds=_seconds(steps, finished),
     )
@@ -124,9 +123,29 @@ def span(documents: int, seconds: float, writes: float) -> tuple[float, float]:
     return least, least + documents * max(1.0, writes) * SERVER_SECONDS / SLOWER
 
 
+def _nothing(profile: Profile | None, finished: Sequence[PastRun]) -> str:
+    """Return why nothing tells how much memory is enough; an empty text where something does."""
+    if finished:
+        return ""
+    if profile is None:
+        return (
+            "There is neither a profile nor a finished run to tune from. Measure it first, with "
+            "`chunkmigrate profile NAME`."
+        )
+    if not any(step.sampled for step in profile.steps):
+        return (
+            "No document matched when the profile was made: nothing was measured. Run `chunkmigrate profile` "
+            "where some do."
+        )
+    if _sampled(profile) is None:
+        most = max((point.budget for step in profile.steps for point in step.sweep), default=0)
+        return f"No budget up to {format_bytes(most)} held in the profile. Read fewer fields."
+    return ""
+
+
 def _memory(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, str]:
     """Return the memory to ask for, and why. What runs took outweighs a sample, but for what did not hold."""
-    sampled = None if profile is None else _sampled(profile, finished=bool(finished))
+    sampled = _sampled(profile)
     if not finished and profile and sampled:
         own = format_bytes(profile.baseline)
         memory = rounded((1 + SPARE) * sampled)
@@ -142,16 +161,24 @@ def _memory(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, 
     return memory, f"{why}, rounded: {quantity(memory)}."
 
 
-def _sampled(profile: Profile, *, finished: bool) -> int | None:
-    """Return the smallest budget in which every step held; None where that is not needed, nor known."""
-    points = [held(step) for step in profile.steps if step.sampled]
-    if points and None not in points:
-        return max(point.budget for point in points if point)
-    if finished:
+def _sampled(profile: Profile | None) -> int | None:
+    """Return the smallest budget in which every step held, if there is one."""
+    points = [held(step) for step in profile.steps if step.sampled] if profile else []
+    if not points or None in points:
         return None
-    most = max((point.budget for step in profile.steps for point in step.sweep), default=0)
-    message = f"No budget up to {format_bytes(most)} held in the profile. Read fewer fields."
-    raise ProfileError(message)
+    return max(point.budget for point in points if point)
+
+
+def _enough(profile: Profile | None, finished: Sequence[PastRun]) -> tuple[int, str, str]:
+    """Return what was seen to be enough, without anything to spare; what saw it; and what less would be.
+
+    In less the sample did not hold, with chunks as small as that takes, or there was no room to begin. What
+    finished runs took they took of the budgets they had: in less, their chunks would have been smaller.
+    """
+    sampled, peak = _sampled(profile) or 0, max((run.peak for run in finished), default=0)
+    if sampled >= peak:
+        return sampled, f"the sample held in {format_bytes(sampled)}", "would not suffice"
+    return peak, f"finished runs took up to {format_bytes(peak)}", "may not suffice"
 
 
 def _chunks(steps: Sequence[Step]) -> tuple[int, list[str]]:
@@ -160,7 +187,7 @@ def _chunks(steps: Sequence[Step]) -> tuple[int, list[str]]:
     sizes = set(paces[0]).intersection(*paces) if paces else set()
     if not sizes:
         return sizing.MAX_CHUNK_DOCUMENTS, []
-    weights = [step.documents or step.sampled for step in steps if _paces(step)]
+    weights = [step.documents or step.sampled or 1 for step in steps if _paces(step)]
     together = {
         size: sum(weights) / sum(weight / pace[size] for weight, pace in zip(weights, paces, strict=True))
         for size in sizes
@@ -171,28 +198,55 @@ def _chunks(steps: Sequence[Step]) -> tuple[int, list[str]]:
     return chosen, [f"{why}; the fastest were {fastest:,.0f}/s."]
 
 
+def _writers(profile: Profile | None) -> tuple[int, str]:
+    """Return how many writers a run should have, and why: nothing is known of more, or fewer, than it had."""
+    if profile is None:
+        return WRITERS, f"Writers: {WRITERS}, as a run has by itself; {_OTHER_WRITERS}."
+    why = f"Writers: {profile.writers}, with which the profile was made"
+    fastest = max((pace for step in profile.steps for pace in _paces(step).values()), default=0.0)
+    if not fastest:
+        return profile.writers, f"{why}; {_OTHER_WRITERS}."
+    committed = f"up to {fastest:,.0f}/s were committed to a scratch collection"
+    return profile.writers, f"{why}: {committed}. Of another number that is not known."
+
+
 def _paces(step: Step) -> dict[int, float]:
-    """Return the documents a second of each chunk size, where chunks were committed."""
+    """Return the documents a second of each chunk size, where chunks were committed.
+
+    That of chunks that were only encoded leaves out the server, and is not what a run comes to.
+    """
     return {
         point.chunk_documents: point.documents_per_second
         for point in rehearsed(step)
-        if point.documents_per_second
+        if point.documents_per_second and point.against == SCRATCH
     }
 
 
-def _deaths(runs: Sequence[PastRun], memory: int, chunk: int) -> list[str]:
-    """Say of the last run, if it was killed, what would have been enough."""
+def _killed(runs: Sequence[PastRun]) -> list[str]:
+    """Say of the last run, if it was killed, what is known of that."""
     if not runs or not runs[-1].died:
         return []
     last = runs[-1]
-    used = f" with {format_bytes(last.used)} of {format_bytes(last.budget)} in use" if last.used else ""
-    said = f"The last run was killed{used}"
-    if memory > last.budget:
-        return [f"{said}; {quantity(memory)} would have been enough. Smaller chunks alone would not."]
-    fewer = (
-        f"the next run starts with chunks of {max(1, chunk // sizing.AFTER_DEATH):,} documents, and suffices"
-    )
-    return [f"{said}, and {quantity(memory)} is enough: more memory is not needed; {fewer}."]
+    if not last.used:
+        return [f"The last run was killed; it had {format_bytes(last.budget)}."]
+    used, budget = format_bytes(last.used), format_bytes(last.budget)
+    return [f"The last run was killed with {used} of {budget} in use."]
+
+
+def _deaths(runs: Sequence[PastRun], enough: tuple[int, str, str], memory: int, chunk: int) -> Iterator[str]:
+    """Say of the last run, if it was killed, whether more memory is needed, or smaller chunks suffice."""
+    size, seen, smaller = enough
+    then = f"the next run starts with chunks of {max(1, chunk // sizing.AFTER_DEATH):,} documents"
+    for said in _killed(runs):
+        if (had := runs[-1].budget) < size:
+            alone = f"more memory is needed, {quantity(memory)}; smaller chunks alone {smaller}"
+            yield f"{said} But {seen}: {alone}."
+        elif had < memory:
+            spare = f"{quantity(memory)} leaves room to spare"
+            yield f"{said} But {seen}: smaller chunks suffice in what it had, and {then}; {spare}."
+        else:
+            needed = "more memory is not needed, smaller chunks are"
+            yield f"{said} {quantity(memory)} is enough: {needed}; {then}."
 
 
 def _gaps(steps: Sequence[Step]) -> Iterator[str]:
@@ -204,7 +258,7 @@ def _gaps(steps: Sequence[Step]) -> Iterator[str]:
             yield f"Step {step.step + 1} was not measured: no document matched. {what}"
         elif failed:
             share = f"{failed:,} of {step.sampled:,} sampled documents failed"
-            yield f"Step {step.step + 1}: {share} ({', '.join(step.failures)}); correct the migration first."
+            yield f"Step {step.step + 1}: {share} ({listed([*step.failures])}); correct the migration first."
 
 
 def _start(profile: Profile | None, finished: Sequence[PastRun]) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo import MongoClient
 
+from chunkmigrate import limits
 from chunkmigrate.profiler import PROFILE_SECONDS
 from chunkmigrate.scratch import PREFIX
 from tests.acceptance.conftest import INCREMENT, CommandLine, last_line
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 NAME = "20260101000000_add_one"
 PASSWORD = "secret"
+MIB = 1024 * 1024
+NOBODY = "mongodb://user:pass%40word@127.0.0.1:1/shop?serverSelectionTimeoutMS=200"
 
 
 def migration(body: str, upgrade: str = "return Backfill(scan(db.c), change)") -> str:
@@ -82,6 +87,14 @@ def profile_of(cli: CommandLine, *flags: str) -> dict[str, Any]:
     return last_line(done.stdout)
 
 
+def paces(profile: dict[str, Any], against: str) -> list[float]:
+    """The paces of the rehearsals of one kind, each of which has one."""
+    points = [point for step in profile["steps"] for point in step["sweep"] if point["against"] == against]
+    found = [point["documents_per_second"] for point in points]
+    assert all(found)
+    return found
+
+
 def refused(cli: CommandLine, *flags: str, code: int) -> str:
     """The one sentence a command ends with; no traceback, and nothing of a document."""
     done = cli("profile", "add_one", "--sample", "50", *flags)
@@ -128,10 +141,9 @@ def test_writes_nothing(cli: CommandLine, filled: Database[Any]) -> None:
     assert written
     assert all(name.startswith((PREFIX, "tmp.agg_out")) for name in written), written
     assert state(filled) == before
-    assert {point["documents_per_second"] for point in plain["steps"][0]["sweep"]} == {None}
-    paces = [point["documents_per_second"] for point in swept["steps"][0]["sweep"]]
-    assert all(pace > 0 for pace in paces if pace is not None)
-    assert len([pace for pace in paces if pace]) == 4
+    assert paces(plain, "scratch") == []
+    assert len(paces(plain, "encode path")) >= 5
+    assert len(paces(swept, "scratch")) == 4
 
 
 def test_what_it_tells(cli: CommandLine, filled: Database[Any]) -> None:
@@ -289,11 +301,31 @@ def test_killed_sweep(cli: CommandLine, filled: Database[Any]) -> None:
 def test_no_server(cli: CommandLine) -> None:
     """Without a server there is a sentence, and exit 1, as with a run."""
     cli.write(INCREMENT)
-    uri = "mongodb://user:pass%40word@127.0.0.1:1/shop?serverSelectionTimeoutMS=200"
-    said = refused(cli, "--uri", uri, code=1)
+    said = refused(cli, "--uri", NOBODY, code=1)
 
     assert "No MongoDB server answered at" in said
     assert "word" not in said
+
+
+def test_tuned_without_the_server(cli: CommandLine, filled: Database[Any]) -> None:
+    """Where the server does not answer a profile is enough to tune from, with a warning about past runs."""
+    cli.write(INCREMENT)
+    profile_of(cli)
+    done = cli("tune", "add_one", "--json", "--uri", NOBODY)
+
+    assert done.returncode == 0, done.stderr
+    assert last_line(done.stdout) == last_line(cli("tune", "add_one", "--json").stdout)
+    assert done.stderr.startswith("Warning: past runs are not looked at, only the profile is. No MongoDB ")
+    assert "word" not in done.stderr
+
+
+def test_nothing_without_the_server(cli: CommandLine) -> None:
+    """Without a profile there is nothing else to tune from: exit 1, as with a run."""
+    cli.write(INCREMENT)
+    done = cli("tune", "add_one", "--uri", NOBODY)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: No MongoDB server answered at")
 
 
 @pytest.mark.parametrize("sample", ["0", "9", "-1", "100001"])
@@ -341,7 +373,7 @@ def test_each_chunk(cli: CommandLine, filled: Database[Any]) -> None:
 
     assert step["writes_per_document"] == 1
     assert {function["name"] for function in step["functions"]} == {"all_of", "change"}
-    assert any(point["documents_per_second"] for point in step["sweep"])
+    assert paces({"steps": [step]}, "scratch")
 
 
 def test_holds_on(cli: CommandLine, filled: Database[Any]) -> None:
@@ -398,7 +430,7 @@ def test_standalone(cli: CommandLine, standalone_uri: str) -> None:
         database.c.insert_many({"_id": number, "n": number} for number in range(500))
         [step] = profile_of(alone, "--sweep")["steps"]
 
-        assert any(point["documents_per_second"] for point in step["sweep"])
+        assert paces({"steps": [step]}, "scratch")
         assert database.list_collection_names() == ["c"]
         client.drop_database("chunkmigrate_test_alone")
 
@@ -431,19 +463,56 @@ def test_reader(tmp_path: Path, guarded: Mongod) -> None:
     assert PASSWORD not in said
 
 
+def a_minute_later(db: Database[Any]) -> None:
+    """As it then is behind a killed run: its lease is over, the server has ended what it left open."""
+    db.chunkmigrate_leases.delete_many({})
+    db.client.admin.command("killAllSessions", [])
+
+
 def test_killed_run(cli: CommandLine, filled: Database[Any]) -> None:
     """Of a run that was killed, tuning says with how much in use, and whether more would have helped."""
     cli.write(migration('if document["_id"] == 2_500 and "KILL" in os.environ: os.kill(os.getpid(), 9)'))
     profile_of(cli)
     assert cli("run", "add_one", "--memory", "64Mi", KILL="1").returncode == -9
-    # As it is a minute later: its lease is over, and the server has ended what it left open.
-    filled.chunkmigrate_leases.delete_many({})
-    filled.client.admin.command("killAllSessions", [])
+    a_minute_later(filled)
     tuned = cli("tune", "add_one")
 
     assert tuned.returncode == 0, tuned.stderr
     assert re.search(
-        r"The last run was killed with \d+ MiB of 64 MiB in use, and \d+Mi is enough", tuned.stdout
+        r"The last run was killed with \d+ MiB of 64 MiB in use\. \d+Mi is enough: more", tuned.stdout
+    )
+
+
+def test_killed_by_kernel(cli: CommandLine, filled: Database[Any]) -> None:
+    """A run that the kernel ended, in more than the sample held in, is not said to need more memory."""
+    limiter = limits.available()
+    if limiter is None:
+        pytest.skip("no memory cgroup can be made on this machine")
+    cli.write(migration('"KILL" in os.environ and document["_id"] == 2_500 and KEPT.append(b"x" * 10**9)'))
+    with (cli.folder / "migrations" / f"{NAME}.py").open("a", encoding="utf-8") as file:
+        file.write("\n\nKEPT = []\n")
+    profile_of(cli)
+    limit = last_line(cli("tune", "add_one", "--json").stdout)["tuned"]["memory"] - MIB
+    run = [sys.executable, "-m", "chunkmigrate", "run", "add_one", "--uri", cli.uri]
+    run += ["--dir", str(cli.folder / "migrations"), "--memory", str(limit)]
+    killed = limiter.run(run, limit, env=dict(os.environ) | {"KILL": "1"}, timeout=120)
+    a_minute_later(filled)
+    tuned = cli("tune", "add_one")
+
+    assert killed.killed_by_kernel, killed.stderr
+    assert re.search(r"was killed with .* But the sample held in .*: smaller chunks suffice", tuned.stdout)
+
+
+def test_killed_without_a_profile(cli: CommandLine, filled: Database[Any]) -> None:
+    """Where nothing else is known, what is known of the death is said before what to do."""
+    cli.write(migration('if document["_id"] == 2_500: os.kill(os.getpid(), 9)'))
+    assert cli("run", "add_one", "--memory", "64Mi").returncode == -9
+    a_minute_later(filled)
+    tuned = cli("tune", "add_one")
+
+    assert tuned.returncode == 2
+    assert re.match(
+        r"Error: The last run was killed with \d+ MiB of 64 MiB in use\. There is neither", tuned.stderr
     )
 
 

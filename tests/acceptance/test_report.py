@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import ObjectId
 
+from chunkmigrate import profiles
 from tests.acceptance.conftest import INCREMENT, CommandLine
 from tests.faults.attempts import KILLED, ended
 from tests.faults.scenes import scene
 from tests.faults.waiting import until
+from tests.unit.measured import profile_of
 from tests.unit.telling import run_of
 
 if TYPE_CHECKING:
@@ -157,6 +159,36 @@ def test_profile_unreadable(cli: CommandLine, db: Database[Any], content: str) -
 
     assert "is no profile" in path.read_text("utf-8")
     assert "is no profile" in json.loads(cli("report", "--json").stdout)["profile_trouble"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"checksum": "sha256:0"}, "the run was of another version of the migration than it."),
+        ({"migration": "2_other"}, "it is a profile of 2_other."),
+        ({}, None),
+    ],
+    ids=["another version", "another migration", "of what was run"],
+)
+def test_profile_of_another(
+    cli: CommandLine, db: Database[Any], changed: dict[str, str], sentence: str | None
+) -> None:
+    """A profile of something else than what was run is not shown; the report says why."""
+    name = "20260101000000_add_one"
+    cli.write(INCREMENT)
+    run = run_of(_id=ObjectId(), migration=name, checksum="sha256:1")
+    db.chunkmigrate_runs.insert_one(run)
+    known = {"migration": name, "checksum": "sha256:1"} | changed
+    profiles.save(profile_of(**known), cli.folder / "profiles" / f"{name}.json")
+    page = page_of(cli)[0].read_text("utf-8")
+    report = json.loads(cli("report", "--json").stdout)
+
+    assert (report["profile"] is None, "From a profile made" not in page) == (bool(sentence),) * 2
+    if sentence:
+        assert f"{name}.json cannot be used: {sentence}" in report["profile_trouble"]
+        assert f"{name}.json cannot be used: {sentence}" in page
+    else:
+        assert report["profile_trouble"] is None
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,14 @@ def migration_in(folder: Path, source: str = SOURCE, name: str = "1_prices") -> 
 
 
 def point_of(budget: int, documents: int = 1_000, **facts: Any) -> Point:
-    """A rehearsal in so many MiB that held."""
+    """A rehearsal in so many MiB that held, faster than any run where chunks were only encoded."""
     known: dict[str, Any] = {
         "chunk_bytes": MIB,
         "page_bytes": MIB,
         "start": 36 * MIB,
         "peak": (budget - 8) * MIB,
         "documents": 2_000,
-        "documents_per_second": None,
+        "documents_per_second": 90_000.0,
         "against": ENCODE_PATH,
         "held": True,
     }

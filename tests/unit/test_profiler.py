@@ -10,7 +10,7 @@ import pytest
 
 from chunkmigrate.errors import ProfileError, UnmeasuredError, UsageError
 from chunkmigrate.profiler import CHUNKS, MOST_BUDGETS, PROFILE_SECONDS, Asked, Profiler, recommended
-from chunkmigrate.profiles import SCRATCH
+from chunkmigrate.profiles import ENCODE_PATH, SCRATCH
 from chunkmigrate.sizing import LEAST_ROOM, MIB
 from chunkmigrate.tuning import SPARE, rounded
 from tests.unit.measured import migration_in
@@ -76,7 +76,14 @@ class Parts:
         if budget < self.needs:
             return {"needs": self.needs}
         held = budget >= self.holds
-        return {"needs": 0, "stopped_by": "" if held else "memory", "peak": budget // 2, "documents": 500}
+        stopped_by = "" if held else "memory"
+        return {
+            "needs": 0,
+            "stopped_by": stopped_by,
+            "peak": budget // 2,
+            "documents": 500,
+            "pace": 5.0,
+        }
 
     def _swept(self, budget: int, documents: int) -> dict[str, Any]:
         return {**self._rehearsed(budget), "chunk_documents": documents, "pace": 10.0 * documents}
@@ -111,7 +118,7 @@ def test_parts(tmp_path: Path) -> None:
     assert [one["part"] for one in parts.asked] == ["counted", "measured", *["rehearsed"] * (1 + len(CHUNKS))]
     assert [point.chunk_documents for point in step.sweep] == [CHUNKS[0], *CHUNKS]
     assert step.writes_per_document == 0.5
-    assert all(point.documents_per_second is None for point in step.sweep)
+    assert {(point.documents_per_second, point.against) for point in step.sweep} == {(5.0, ENCODE_PATH)}
     assert all(one["sample"] == SAMPLE for one in parts.all("rehearsed"))
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
-from chunkmigrate import profiles
+from chunkmigrate import profiles, tuned
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.summary import Summary
+from chunkmigrate.tuning import tune
 from tests.unit.measured import migration_in, profile_of, step_of
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ def refusal(migration: Migration) -> str:
     with pytest.raises(ProfileError) as caught:
         profiles.load(migration)
     assert len(str(caught.value)) < 1_000
+    assert "\x1b" not in str(caught.value)
     return str(caught.value)
 
 
@@ -85,9 +90,16 @@ def test_none(tmp_path: Path) -> None:
         (("steps", 0, "documents"), -5, "$.steps[0].documents"),
         (("steps", 0, "namespace"), "x" * 20_000, "$.steps[0].namespace"),
         (("steps", 0, "sweep", 0, "documents_per_second"), -1, "$.steps[0].sweep[0]"),
+        (("steps", 0, "sweep", 0, "documents_per_second"), 5e-324, "$.steps[0].sweep[0]"),
         (("steps", 0, "sweep", 0, "budget"), -1, "$.steps[0].sweep[0].budget"),
+        (("steps", 0, "sweep", 0, "budget"), 0, "$.steps[0].sweep[0].budget"),
+        (("steps", 0, "sweep", 0, "budget"), 1 << 53, "$.steps[0].sweep[0].budget"),
+        (("steps", 0, "sweep", 0, "chunk_documents"), 0, "$.steps[0].sweep[0].chunk_documents"),
+        (("steps", 0, "sweep", 0, "chunk_documents"), 1_001, "$.steps[0].sweep[0].chunk_documents"),
         (("steps", 0, "sweep", 0, "held"), "yes", "$.steps[0].sweep[0].held"),
         (("steps", 0, "sweep", 0, "against"), "elsewhere", "$.steps[0].sweep[0].against"),
+        (("steps", 0, "sweep", 0, "against"), "\x1b[31m", r"\x1b[31m"),
+        (("migration",), "\x1b[31m", r"it is a profile of \x1b[31m"),
         (("steps", 0, "seconds_per_document"), {"read": 1}, "$.steps[0].seconds_per_document"),
         (("steps", 0, "failures"), {"KeyError": "many"}, "$.steps[0].failures"),
     ],
@@ -107,6 +119,29 @@ def test_huge_number(migration: Migration) -> None:
     path.write_text(path.read_text("utf-8").replace('"seconds": 12.0', '"seconds": 1e999'), "utf-8")
 
     assert "is no profile" in refusal(migration)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("steps", 0, "sweep", 1, "documents_per_second"), 1e-6),
+        (("steps", 0, "sweep", 0, "budget"), 1 << 49),
+        (("baseline",), 1 << 49),
+        (("steps", 0, "documents"), 1 << 53),
+        (("steps", 0, "failures"), {"\x1b[31mError": 3}),
+    ],
+    ids=["slowest", "largest", "largest start", "most documents", "control characters"],
+)
+def test_at_the_bounds(migration: Migration, place: tuple[Any, ...], value: Any) -> None:
+    """A profile that is not refused can be tuned from, and shown, and a run reads what is kept of it."""
+    profiles.save(profile_of(step_of(paces={1_000: 10_000})), profiles.path_of(migration))
+    change(migration, *place, to=value)
+    found, out = tune(profiles.load(migration), []), StringIO()
+    Summary(Console(file=out)).tuning(found)
+    tuned.save(migration, found.tuned, found.why)
+
+    assert tuned.load(migration) == (found.tuned, "")
+    assert "\x1b" not in out.getvalue()
 
 
 @pytest.mark.parametrize(

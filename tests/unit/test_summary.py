@@ -44,12 +44,17 @@ def test_profile() -> None:
     assert "12,000" in text
 
 
-def test_no_pace() -> None:
-    """Where no chunk was committed no speed is shown."""
-    rows = [row for row in shown("profile", profile_of()).splitlines() if "MiB │" in row]
+def test_paces() -> None:
+    """A pace is shown with what it is one of: chunks that were only encoded, or committed; or as unknown."""
+    sweep = (point_of(45, documents_per_second=None, held=False), point_of(50))
+    text = shown("profile", profile_of(step_of(*sweep, paces={500: 30_000})))
+    rows = [[cell.strip() for cell in row.split("│")] for row in text.splitlines() if "MiB │" in row]
 
-    assert rows
-    assert all(row.split("│")[-2].strip() == "-" for row in rows)
+    assert [row[4:6] for row in rows] == [
+        ["-", "encode path"],
+        ["90,000", "encode path"],
+        ["30,000", "scratch"],
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 30])
@@ -81,6 +86,16 @@ def test_markup() -> None:
 def test_failures() -> None:
     """Documents that failed are counted by class."""
     assert "3 with KeyError" in shown("profile", profile_of(step_of(failures={"KeyError": 3})))
+
+
+def test_control_characters() -> None:
+    """What a name holds that would move a cursor is spelled out, whatever it names."""
+    function = Function(name="f\x1b[1m", file="m.py", lines=(line(1, 1, "x = '\x1b[2m'"),))
+    step = step_of(namespace="shop.\x1b[3m", failures={"\x1b[4mError": 3}, functions=(function,))
+    text = shown("profile", profile_of(step))
+
+    assert "\x1b" not in text
+    assert all(rf"\x1b[{number}m" in text for number in (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,8 @@ def test_pace() -> None:
     some = [pass_of(2_000, 2, seconds, 0.0) for seconds in (0.2, 9.0, 0.21)]
 
     assert pace(some, 2) == pytest.approx(2_000 / 0.21)
+
+
+def test_no_pace() -> None:
+    """Passes that came to no document have no pace, rather than one of nothing."""
+    assert pace([pass_of(0, 0, 4.0, 0.0)] * 3, 2) is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chunkmigrate.errors import ProfileError
+from chunkmigrate.profiles import SCRATCH
 from chunkmigrate.sizing import LEAST_ROOM, MIB, ceiling, headroom
 from chunkmigrate.tuning import PastRun, Tuning, held, rehearsed, rounded, span, tune
 from tests.unit.measured import killed, past, point_of, profile_of, step_of
@@ -18,7 +19,18 @@ NOT_HELD = point_of(45, held=False)
 SAMPLE_SAYS = "the sample held in 50 MiB, of which 36 MiB are the process itself"
 
 
-QUARTER = "more memory is not needed; the next run starts with chunks of 250 documents, and suffices"
+QUARTER = "the next run starts with chunks of 250 documents"
+SAMPLE_HELD = "But the sample held in 50 MiB"
+MORE = "more memory is needed, 58Mi; smaller chunks alone would not suffice."
+SUFFICE = f"smaller chunks suffice in what it had, and {QUARTER}; 58Mi leaves room to spare."
+ENOUGH = f"58Mi is enough: more memory is not needed, smaller chunks are; {QUARTER}."
+
+
+NOT_MEASURED = (
+    "which number is best was not measured here: on two cores the second brought a third more documents, and "
+    "the fourth nothing."
+)
+SWEPT = "up to 30,000/s were committed to a scratch collection. Of another number that is not known"
 
 
 def no_less(least: str) -> str:
@@ -143,22 +155,47 @@ def test_chunks_of_steps() -> None:
     assert tune(profile_of(many, few), []).tuned.chunk_documents == 1_000
 
 
+def test_chunks_of_nothing() -> None:
+    """Paces of a step of which no document is known count all the same."""
+    nothing = step_of(paces={1_000: 10_000, 100: 20_000}, documents=0, sampled=0)
+
+    assert tune(profile_of(nothing), [past()]).tuned.chunk_documents == 100
+
+
 def test_chunks_not_measured() -> None:
-    """Without a commit measured a chunk may have as many documents as ever, and nothing is said of it."""
-    tuning = tune(profile_of(), [])
+    """Without a commit measured a chunk may be as large as ever, however fast chunks were encoded."""
+    tuning = tune(profile_of(step_of(sweep=(point_of(50), point_of(58), point_of(58, 100)))), [])
 
     assert tuning.tuned.chunk_documents == 1_000
-    assert len(tuning.why) == 1
+    assert [one.partition(":")[0] for one in tuning.why] == ["Memory", "Writers"]
 
 
 def test_did_not_hold() -> None:
     """A chunk size that broke the budget is not chosen, however fast it was."""
-    broken = point_of(58, 100, documents_per_second=90_000.0, held=False)
-    step = step_of(sweep=(point_of(50), point_of(58, 1_000, documents_per_second=10_000.0), broken))
+    broken = point_of(58, 100, against=SCRATCH, held=False)
+    whole = point_of(58, 1_000, documents_per_second=10_000.0, against=SCRATCH)
+    step = step_of(sweep=(point_of(50), whole, broken))
 
     assert tune(profile_of(step), []).tuned.chunk_documents == 1_000
     assert held(step) == step.sweep[0]
     assert rehearsed(step) == [step.sweep[1]]
+
+
+@pytest.mark.parametrize(
+    ("profile", "sentence"),
+    [
+        (None, f"Writers: 2, as a run has by itself; {NOT_MEASURED}"),
+        (profile_of(writers=3), f"Writers: 3, with which the profile was made; {NOT_MEASURED}"),
+        (
+            profile_of(step_of(paces={1_000: 30_000, 100: 9_000}), writers=4),
+            f"Writers: 4, with which the profile was made: {SWEPT}.",
+        ),
+    ],
+    ids=["runs alone", "not swept", "swept"],
+)
+def test_writers(profile: Profile | None, sentence: str) -> None:
+    """Where the number of writers comes from is said, and what is known of it."""
+    assert why(tune(profile, [past()]), "Writers") == sentence
 
 
 @pytest.mark.parametrize("writers", [1, 2, 4])
@@ -173,18 +210,49 @@ def test_sizes(writers: int) -> None:
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
-        (killed(48, 48), "killed with 48 MiB of 48 MiB in use; 58Mi would have been enough."),
-        (
-            killed(60, 64),
-            f"killed with 60 MiB of 64 MiB in use, and 58Mi is enough: {QUARTER}.",
-        ),
-        (killed(0, 64), "The last run was killed, and 58Mi is enough"),
+        (killed(47, 49), f"killed with 47 MiB of 49 MiB in use. {SAMPLE_HELD}: {MORE}"),
+        (killed(48, 50), f"killed with 48 MiB of 50 MiB in use. {SAMPLE_HELD}: {SUFFICE}"),
+        (killed(0, 57), f"killed; it had 57 MiB. {SAMPLE_HELD}: {SUFFICE}"),
+        (killed(50, 58), f"killed with 50 MiB of 58 MiB in use. {ENOUGH}"),
+        (killed(0, 64), f"killed; it had 64 MiB. {ENOUGH}"),
     ],
-    ids=["too little", "enough", "never said"],
+    ids=["less than held", "what held", "less than asked for", "as asked for", "never said"],
 )
 def test_killed(run: PastRun, sentence: str) -> None:
-    """Of a last run that was killed it is said whether more memory would have helped."""
-    assert sentence in why(tune(profile_of(), [past(applied=False), run]), "The last run")
+    """Of a last run that was killed it is said whether more memory is needed, or smaller chunks suffice."""
+    assert (
+        why(tune(profile_of(), [past(applied=False), run]), "The last run") == f"The last run was {sentence}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (killed(60, 70), "more memory is needed, 82Mi; smaller chunks alone may not suffice."),
+        (killed(60, 72), f"smaller chunks suffice in what it had, and {QUARTER}; 82Mi leaves room to spare."),
+    ],
+)
+def test_killed_after_others(run: PastRun, sentence: str) -> None:
+    """What it had is held against what finished runs took, where that is more than the sample did."""
+    said = why(tune(profile_of(), [past(), run]), "The last run")
+
+    assert said.endswith(f"But finished runs took up to 71 MiB: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("profile", "sentence"),
+    [
+        (None, "There is neither a profile nor a finished run"),
+        (profile_of(step_of(sampled=0, sweep=())), "No document matched"),
+        (profile_of(step_of(NOT_HELD, sweep=(NOT_HELD,))), "No budget up to 45 MiB held"),
+    ],
+)
+def test_killed_and_nothing_else(profile: Profile | None, sentence: str) -> None:
+    """Where nothing tells how much is enough, what is known of the death stands in front of that."""
+    with pytest.raises(
+        ProfileError, match=f"The last run was killed with 60 MiB of 64 MiB in use. {sentence}"
+    ):
+        tune(profile, [killed(60, 64)])
 
 
 def test_killed_before() -> None:
