@@ -1,4 +1,7 @@
-"""The command: ``python -m benchmarks [--rounds N] [--scale F] [--shapes a,b]``."""
+"""The command: ``python -m benchmarks [--rounds N] [--scale F] [--shapes a,b]``.
+
+It ends with 1 where a bar was missed, behind a sentence for each.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks import kernel, stage, tables
+from benchmarks import bars, kernel, stage, tables
 from benchmarks.foretold import foretold
 from benchmarks.rounds import Result, Target, measure, once
 from benchmarks.shapes import SHAPES
@@ -101,7 +104,7 @@ class Bench:
 
 
 def main() -> None:
-    """Run what was asked for, and print it."""
+    """Run what was asked for, print it, and end with 1 where a bar was missed."""
     options = _options()
     began = time.monotonic()
     with ExitStack() as stack:
@@ -121,6 +124,8 @@ def main() -> None:
         )
         bench.run(options.shapes)
     _print(bench)
+    if missed := bars.missed(bench.foretold):
+        sys.exit("\n".join(missed))
 
 
 def _print(bench: Bench) -> None:
