@@ -33,7 +33,7 @@ STEP = Foreseen(
     stopped_by="",
     seconds=(60.0, 7_200.0),
     previews=(Preview("7", ("+ cents: int", "- price: double")), Preview("8[/]", ("+ cents: long",))),
-    index=IndexUse(name="status_1__id_1", keys=("status", "_id"), warning=WARNING),
+    index=IndexUse(name="status_1__id_1[/]", keys=("status", "_id"), warning=WARNING),
 )
 
 
@@ -62,7 +62,7 @@ def test_step() -> None:
         "fail (too large)": "1",
         "a chunk, at most": "1,234 documents, 3 MiB",
         "peak memory": "43 MiB of 64 MiB",
-        "read by the index": "status_1__id_1",
+        "read by the index": "status_1__id_1[/]",
         "a run takes": "1 min 00 s to 2 h 00 min",
     }
 
