@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 
-from benchmarks.bars import missed
+from benchmarks.bars import costly, missed
 from benchmarks.foretold import Foretold
 from benchmarks.kernel import Confined
+from benchmarks.telemetry import Telemetry
+from benchmarks.telling import Told, Watch
 from chunkmigrate.units import MI
 
 
@@ -93,3 +97,54 @@ def test_missed_together() -> None:
     off = replace(GOOD, peak=80 * MI, seconds=40.0, request=200 * MI, runs=[*GOOD.runs, run(137)])
 
     assert len(missed([off, GOOD, replace(off, shape="jump")])) == 8
+
+
+def telemetry_of(*cpu: float, seconds: float = 2.0) -> Telemetry:
+    """Runs in which telemetry took so long, beside others that took half the time."""
+    took = [Told(documents=1_000, seconds=seconds, cpu=one, own=3 * one) for one in cpu]
+    without = [Told(documents=1_000, seconds=seconds / 2, cpu=0.0, own=0.0) for _ in cpu]
+    return Telemetry(shape="tiny", documents=1_000, told=took, untold=without)
+
+
+def test_telemetry() -> None:
+    """Telemetry may take a hundredth of a run, at the median, and more of a very short one; how long the runs
+    took is left to chance.
+    """
+    dear = telemetry_of(0.01, 0.03, 0.04)
+
+    assert dear.ratios == [2.0, 2.0, 2.0]
+    assert dear.own_share == pytest.approx(0.045)
+    assert costly([telemetry_of(0.01, 0.02, 0.04), telemetry_of(0.01, seconds=0.2)]) == []
+    assert costly([telemetry_of(0.01), dear]) == [
+        "tiny: telemetry takes 1.50% of a run; at most 1% is allowed."
+    ]
+
+
+def work(seconds: float = 0.02) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_watch() -> None:
+    """What lies inside something that is timed is counted once; what waits takes time, and no processor."""
+    watch = Watch()
+    inner = watch.timed(work)
+    outer = watch.timed(lambda: (work(), inner(), time.sleep(0.05)))
+    outer()
+    work()
+
+    assert 0.04 <= watch.cpu < 0.055
+    assert watch.own >= watch.cpu + 0.045
+
+
+def test_watch_in_threads() -> None:
+    """What several threads do at once is added up, each with its own processor time."""
+    watch = Watch()
+    threads = [Thread(target=watch.timed(work)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 0.06 <= watch.cpu < 0.08
