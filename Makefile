@@ -29,8 +29,8 @@ docs: $(READY)  ## docs/commands.md and docs/json.md, from what they describe
 	$(BIN)/python -m tests.schemas > docs/json.md
 
 bench: $(READY)  ## documents per second and memory, next to other ways to do it
-	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.shared
+	$(BIN)/python -m benchmarks
 
 soak: $(READY)  ## kills and races, then random faults for MINUTES (20), from SEED (1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)

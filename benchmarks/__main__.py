@@ -1,4 +1,7 @@
-"""The command: ``python -m benchmarks [--rounds N] [--scale F] [--shapes a,b]``."""
+"""The command: ``python -m benchmarks [--rounds N] [--scale F] [--shapes a,b]``.
+
+It ends with 1 where a bar was missed, behind a sentence for each.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks import kernel, stage, tables
+from benchmarks import bars, kernel, stage, tables, telemetry
 from benchmarks.foretold import foretold
 from benchmarks.rounds import Result, Target, measure, once
 from benchmarks.shapes import SHAPES
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.foretold import Foretold
     from benchmarks.kernel import Confined
     from benchmarks.shapes import Shape
+    from benchmarks.telemetry import Telemetry
     from chunkmigrate.limits import Limiter
 
 DATABASE = "chunkmigrate_benchmarks"
@@ -42,6 +46,9 @@ CACHE = (mongod.CACHE, "4")
 ONCE = {"tiny": ("loop",)}
 GROWS, GROWS_FROM = "tiny", 50_000
 
+# What is measured. An option for one of them leaves out those that have none.
+COMPARED, FORETOLD, TELEMETRY = "compared", "foretold", "telemetry"
+
 
 @dataclass(kw_only=True, slots=True)
 class Bench:
@@ -50,26 +57,29 @@ class Bench:
     target: Target
     rounds: int
     scale: float
+    parts: frozenset[str]
     results: list[Result] = field(default_factory=list)
     grown: list[Result] = field(default_factory=list)
     confined: list[Confined] = field(default_factory=list)
     foretold: list[Foretold] = field(default_factory=list)
+    telemetry: list[Telemetry] = field(default_factory=list)
     requests: int = 0
-    only_foretold: bool = False
 
     def run(self, shapes: Sequence[Shape]) -> None:
         """Measure the shapes, one after the other, each alone on the server."""
         limiter = limits.available()
         for shape in shapes:
-            if shape.name == GROWS and not self.only_foretold:
+            if shape.name == GROWS and COMPARED in self.parts:
                 self._grow(shape)
             with self._filled(shape, shape.count(self.scale)) as result:
-                if not self.only_foretold:
+                if COMPARED in self.parts:
                     self._compare(result)
                     run = kernel.confined(self.target, result, limiter) if limiter else None
                     self.confined.append(run or kernel.unconfined(self.target, result))
-                if limiter:
+                if limiter and FORETOLD in self.parts:
                     self._foretell(result, limiter)
+                if TELEMETRY in self.parts:
+                    self.telemetry.append(telemetry.measure(self.target, result, self.rounds))
 
     def _foretell(self, result: Result, limiter: Limiter) -> None:
         runs = max(self.requests, self.rounds)
@@ -101,7 +111,7 @@ class Bench:
 
 
 def main() -> None:
-    """Run what was asked for, and print it."""
+    """Run what was asked for, print it, and end with 1 where a bar was missed."""
     options = _options()
     began = time.monotonic()
     with ExitStack() as stack:
@@ -117,17 +127,21 @@ def main() -> None:
             rounds=options.rounds,
             scale=options.scale,
             requests=options.requests,
-            only_foretold=options.foretold,
+            parts=frozenset(options.parts or (COMPARED, FORETOLD, TELEMETRY)),
         )
         bench.run(options.shapes)
     _print(bench)
+    if missed := [*bars.missed(bench.foretold), *bars.costly(bench.telemetry)]:
+        sys.exit("\n".join(missed))
 
 
 def _print(bench: Bench) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     if bench.foretold:
         console.print(tables.foretold(bench.foretold))
-    if bench.only_foretold:
+    if bench.telemetry:
+        console.print(tables.telemetry(bench.telemetry))
+    if COMPARED not in bench.parts:
         return
     console.print(tables.compared(bench.results, bench.rounds))
     if bench.grown:
@@ -145,7 +159,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each way runs [3]")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many documents [1]")
-    parser.add_argument("--foretold", action="store_true", help="only profile, tune, and run so")
+    for part, text in ((FORETOLD, "profile, tune, and run so"), (TELEMETRY, "time what telemetry costs")):
+        parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part, help=f"only {text}")
     parser.add_argument(
         "--requests", type=int, default=0, help="so many runs in the tuned request, and find the smallest [0]"
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.kernel import Confined
     from benchmarks.measured import Measured
     from benchmarks.rounds import Result
+    from benchmarks.telemetry import Telemetry
 
 UNKNOWN = "—"
 PAIR = ("chunkmigrate", "tuned")
@@ -85,6 +86,28 @@ def foretold(rows: Sequence[Foretold]) -> Table:
             f"{row.enough} of {len(row.runs)}",
             f"{row.smallest // MI} MiB" if row.smallest else "",
             ratio,
+        )
+    return table
+
+
+def telemetry(rows: Sequence[Telemetry]) -> Table:
+    """Return what it costs a run to be told of."""
+    table = _table(
+        "Telemetry: runs with JSON lines, metrics and a record beside runs without (medians)",
+        *("shape", "documents", "seconds with", "without", "ratio", "least to most"),
+        *("its own CPU", "share of the run", "with its waiting"),
+    )
+    for row in rows:
+        table.add_row(
+            row.shape,
+            f"{row.documents:,}",
+            _number(row.seconds),
+            _number(median(run.seconds for run in row.untold)),
+            f"{median(row.ratios):.2f}",
+            f"{min(row.ratios):.2f} to {max(row.ratios):.2f}",
+            f"{_number(1_000 * median(run.cpu for run in row.told))} ms",
+            f"{row.cpu_share:.2%}",
+            f"{row.own_share:.2%}",
         )
     return table
 

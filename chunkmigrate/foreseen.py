@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from chunkmigrate.outcome import counted
 from chunkmigrate.units import format_bytes, format_duration
@@ -30,7 +31,7 @@ def show(
         out.print(f"Step {number} of {migration}, {step.namespace}: nothing was written.", markup=False)
         table = Table(show_header=False)
         for name, value in _facts(step):
-            table.add_row(name, value)
+            table.add_row(name, Text(value))
         out.print(table)
         for line in _details(step):
             out.print(line, markup=False, soft_wrap=True)

@@ -62,6 +62,11 @@ class Page:
         path.write_bytes(base64.b64decode(shot["data"]))
         return path.read_bytes()
 
+    def pdf(self) -> bytes:
+        """All of the page as it is printed, on A4."""
+        paper = {"paperWidth": 8.27, "paperHeight": 11.69}
+        return base64.b64decode(self.command("Page.printToPDF", printBackground=True, **paper)["data"])
+
     def command(self, method: str, **given: Any) -> Any:
         return self.browser.command(method, session=self.session, **given)
 

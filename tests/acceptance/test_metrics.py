@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from chunkmigrate import control
+from chunkmigrate.sizing import Zone
 from tests.acceptance.conftest import INCREMENT, CommandLine, last_line
 from tests.faults.webserver import web_server
 from tests.unit.scraped import parsed
@@ -48,6 +49,10 @@ SLOW = (
 )
 THROTTLED = INCREMENT.replace("\n\nfrom", "\n\nfrom pathlib import Path\n\nfrom", 1).replace(
     "add_one)", "add_one, throttle=lambda: not Path('go').exists())"
+)
+AT_FAULT = (10, 20, 30)
+FAULTY = INCREMENT.replace("add_one)", "add_one, on_error='quarantine')").replace(
+    "    return UpdateOne", f"    assert document['_id'] not in {AT_FAULT}\n    return UpdateOne"
 )
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -154,6 +159,30 @@ def test_scraped_while_paused(cli: CommandLine, documents: Database[Any]) -> Non
 
     assert process.returncode == 0
     assert documents.c.count_documents({"n": 1}) == DOCUMENTS
+
+
+# A run that serves metrics takes some 42 MiB: in 54 its chunks may not grow, in 512 they may.
+@pytest.mark.parametrize("memory", ["54Mi", "512Mi"])
+def test_troubles(cli: CommandLine, documents: Database[Any], memory: str) -> None:
+    """What was set aside and what had to be tried again is counted; one zone is 1, that of the last line."""
+    cli.write(FAULTY)
+    with documents.client.start_session() as somebody, somebody.start_transaction():
+        documents.c.update_one({"_id": 4_500}, {"$set": {"edited": True}}, session=somebody)
+        with running(cli, "--memory", memory, "--metrics-file", "end.prom") as (process, port):
+            scraped(port, documents.name, lambda now: now("retries_total") > 0)
+            somebody.abort_transaction()
+            out, err = process.communicate(timeout=60)
+    found = Scraped(parsed((cli.folder / "end.prom").read_text()), documents.name)
+    zone = [line["zone"] for line in map(json.loads, out.splitlines()) if line["event"] == "progress"][-1]
+
+    assert process.returncode == 0, err
+    assert found("documents_quarantined_total") == len(AT_FAULT)
+    assert found("documents_read_total") == DOCUMENTS
+    assert found("retries_total") > 0
+    assert {str(one): found("zone", zone=one) for one in Zone} == {
+        str(one): float(one == zone) for one in Zone
+    }
+    assert documents.c.count_documents({"n": 1}) == DOCUMENTS - len(AT_FAULT)
 
 
 def test_port_in_use(cli: CommandLine, documents: Database[Any]) -> None:

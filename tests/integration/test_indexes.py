@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from chunkmigrate import scan, server
-from chunkmigrate.indexes import MOST_LOOKS, WORTH_SAYING, IndexUse, index_use
+from chunkmigrate.indexes import MOST_LOOKS, IndexUse, index_use
 from tests.faults.mongods import Mongod
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
 
-DOCUMENTS = WORTH_SAYING + 20_000
+DOCUMENTS = 50_000
 OPEN = DOCUMENTS // 1_000
 BY_ID = f"Reading by _id_ looks at about {DOCUMENTS:,} documents"
 ONE_IN_A_THOUSAND = f"{BY_ID}, of which about {OPEN} match, one in 1,000."
