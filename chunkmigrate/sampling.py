@@ -8,10 +8,12 @@ sample would miss. It reads and chooses; what is done with the documents is othe
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pymongo
+from bson import MinKey
 from pymongo.errors import PyMongoError
 
 from chunkmigrate.frontier import Segment
@@ -86,10 +88,12 @@ def sample(scan: Scan, size: int = SAMPLE, *, clock: Callable[[], float] = time.
         return Sample(long=(Segment(None, upto),), short=(), large=(), whole=True, census=census)
     long = max(SHORT, int(size * LONG_SHARE / LONG_COUNT))
     few = max(1, (size - LONG_COUNT * long) // SHORT)
+    starts = _starts(scan, LONG_COUNT + few, evenly=census is not None)
+    apart = _apart(starts, LONG_COUNT)
     search = _Search(scan, upto, clock, until=clock() + STRETCHES_SECONDS)
     return Sample(
-        long=tuple(search.spread(LONG_COUNT, long)),
-        short=tuple(search.spread(few, SHORT)),
+        long=tuple(search.spread(apart, long)),
+        short=tuple(search.spread([one for one in starts if one not in apart], SHORT)),
         large=tuple(search.around(census.keys if census else ())),
         whole=False,
         census=census,
@@ -120,10 +124,9 @@ class _Search:
     clock: Callable[[], float]
     until: float
 
-    def spread(self, count: int, documents: int) -> Iterator[Segment]:
-        """Yield stretches of so many documents behind random places; none of them overlap."""
-        starts = _starts(self.scan, count)
-        for start, end in zip(starts, [*starts[1:], None], strict=True):
+    def spread(self, starts: Sequence[Key | None], documents: int) -> Iterator[Segment]:
+        """Yield stretches of so many documents behind places; none of them overlap."""
+        for start, end in zip(starts, [*starts[1:], *([None] if starts else [])], strict=True):
             if found := self._stretch(start, end or self.upto, documents):
                 yield found
 
@@ -156,20 +159,30 @@ class _Search:
             raise  # what cannot be read so, such as a view, cannot be migrated either
 
 
-def _starts(scan: Scan, count: int) -> list[Key | None]:
+def _starts(scan: Scan, count: int, *, evenly: bool) -> list[Key | None]:
     """Return the ``_id``s of documents at random, in the order of the index. They need not match.
 
-    Where that takes too long, which it does if every document has to be looked at, it is the beginning.
+    The server's own choice is quick, and goes by bytes: of 3,000 documents of 70 bytes and 3,000 of 5 KB it
+    took one small for seventy large ones. ``evenly``: each is as likely, for which all ``_id``s are gone
+    through, half a second for a million. Where it takes too long the server chooses, or it is the beginning.
     """
-    stages: list[Mapping[str, Any]] = [
-        {"$sample": {"size": count}},
+    chosen: list[Mapping[str, Any]] = [
         {"$project": {"_id": 1}},
+        {"$sample": {"size": count}},
         {"$sort": {"_id": 1}},
     ]
-    try:
-        return [*dict.fromkeys(key_of(found.raw) for found in _asked(scan, stages))] or [None]
-    except PyMongoError:
-        return [None]
+    # Without a condition the server would choose first, in its own way.
+    every = {"$match": {"_id": {"$gte": MinKey()}}}
+    for stages in ([every, *chosen],) * evenly + ([chosen[1], chosen[0], chosen[2]],):
+        with suppress(PyMongoError):
+            return [*dict.fromkeys(key_of(found.raw) for found in _asked(scan, stages))] or [None]
+    return [None]
+
+
+def _apart(starts: Sequence[Key | None], count: int) -> list[Key | None]:
+    """Return so many of the places, as far apart as they lie: each in the middle of its share."""
+    middles = (len(starts) * (2 * place + 1) // (2 * count) for place in range(count))
+    return [*dict.fromkeys(starts[middle] for middle in middles)]
 
 
 def _census(scan: Scan) -> Census | None:
