@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -40,7 +41,7 @@ from chunkmigrate.scratch import PREFIX, drop, scratch
 from chunkmigrate.sizing import LEAST_ROOM, MIB, MIN_PAGE_BYTES, Most
 from chunkmigrate.stages import Stages, summary
 from chunkmigrate.sweep import Sweep, pace
-from chunkmigrate.weighing import held, in_turn
+from chunkmigrate.weighing import HELD_SECONDS, held, in_turn
 from chunkmigrate.windows import READ_SECONDS
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
 
 # A rehearsal of 2,000 documents takes a tenth of a second; where the transform is slow it ends with fewer.
 REHEARSAL_SECONDS = 4.0
+
+# How much of the usual seconds what only reads may take: the steps of a migration share them.
+_SHARE = ContextVar("share", default=1.0)
 
 # To copy takes the server as long as to write, and disk.
 SCRATCH_BYTES = 64 * MIB
@@ -104,24 +108,29 @@ def _explained(error: PyMongoError, asked: Mapping[str, Any]) -> ChunkmigrateErr
 
 
 def _read(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
-    return _READING[asked["part"]](_steps(stack, asked), asked)
+    steps = _steps(stack, asked)
+    _SHARE.set(1 / max(1, len(_reading(steps))))
+    return _READING[asked["part"]](steps, asked)
 
 
 def _counted(steps: Sequence[Backfill], _asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many steps there are, which of them read documents, and what a run starts with."""
-    reading = [number for number, backfill in enumerate(steps) if backfill.server is None]
-    return {"steps": len(steps), "reading": reading, "rss": Sensor(grouped=False).rss_start}
+    return {"steps": len(steps), "reading": _reading(steps), "rss": Sensor(grouped=False).rss_start}
+
+
+def _reading(steps: Sequence[Backfill]) -> list[int]:
+    return [number for number, backfill in enumerate(steps) if backfill.server is None]
 
 
 def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sample, what it says of the documents, and the author's functions line by line."""
     return_large_buffers()
-    backfill, stages = steps[asked["step"]], Stages()
-    chosen = sample(backfill.scan, asked["size"])
+    backfill, share = steps[asked["step"]], _SHARE.get()
+    chosen, stages = sample(backfill.scan, asked["size"], share=share), Stages(share=share)
     census = chosen.census
     stages.measure(backfill, chosen.long + chosen.short)
-    ahead = held(backfill.scan, stages.pieces)
-    tables = profiled(backfill, _documents(backfill, ahead)) if ahead else ()
+    ahead, seconds = held(backfill.scan, stages.pieces, seconds=share * HELD_SECONDS), share * LINE_SECONDS
+    tables = profiled(backfill, _documents(backfill, ahead, seconds), seconds=seconds) if ahead else ()
     stretches = {"long": chosen.long, "large": chosen.large, "short": chosen.short}
     return {
         "sample": {kind: [*map(_stored, some)] for kind, some in stretches.items()},
@@ -234,10 +243,10 @@ def _largest(scan: Scan, keys: Sequence[Key]) -> int:
         )
 
 
-def _documents(backfill: Backfill, pieces: Sequence[Sequence[bytes]]) -> Iterator[Any]:
+def _documents(backfill: Backfill, pieces: Sequence[Sequence[bytes]], seconds: float) -> Iterator[Any]:
     """Yield documents that are BSON: each piece has its part of the time there is for lines."""
     options = backfill.scan.collection.codec_options
-    for place, until in in_turn([*map(len, pieces)], LINE_SECONDS, time.monotonic):
+    for place, until in in_turn([*map(len, pieces)], seconds, time.monotonic):
         for document in pieces[place]:
             if time.monotonic() >= until:
                 break
@@ -258,7 +267,7 @@ def _pages(scan: Scan, stretch: Segment) -> Iterator[Page]:
 
 
 def _after(seconds: float) -> Any:
-    until = time.monotonic() + seconds
+    until = time.monotonic() + _SHARE.get() * seconds
     return lambda: time.monotonic() >= until
 
 

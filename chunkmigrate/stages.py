@@ -19,7 +19,7 @@ from chunkmigrate import sizing
 from chunkmigrate.backfill import writes_of
 from chunkmigrate.errors import UndecodableError
 from chunkmigrate.pages import PageReader
-from chunkmigrate.weighing import TOGETHER, Weighing, in_turn
+from chunkmigrate.weighing import TOGETHER, WEIGH_SECONDS, Weighing, in_turn
 from chunkmigrate.writes import encode
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ EXPANDED = 100
 class Stages:
     """What was measured, of so many ``documents``; ``statements`` are the bytes of writes encoded.
 
-    ``failures`` count by class.
+    ``failures`` count by class; ``share`` is how much of the usual seconds it has.
     """
 
     clock: Callable[[], float] = time.perf_counter
+    share: float = 1.0
     documents: int = 0
     decode: float = 0.0
     transform: float = 0.0
@@ -58,14 +59,14 @@ class Stages:
     weighing: Weighing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.weighing = Weighing(self.clock)
+        self.weighing = Weighing(self.clock, self.share * WEIGH_SECONDS)
 
     def measure(self, backfill: Backfill, stretches: Sequence[Segment]) -> None:
         """Weigh the stretches, and take documents of all of them through the stages while there is time."""
         known = len(self.pieces)
         self.weighing.weigh(backfill.scan, stretches)
-        pieces = self.pieces[known:]
-        for place, until in in_turn([piece.documents for piece in pieces], STAGE_SECONDS, self.clock):
+        pieces, seconds = self.pieces[known:], self.share * STAGE_SECONDS
+        for place, until in in_turn([piece.documents for piece in pieces], seconds, self.clock):
             # Of each its part: the first hundred documents would all lie in one place.
             expanded = EXPANDED * (place + 1) / len(pieces)
             self._taken(backfill, self._documents(backfill, pieces[place].stretch, until, expanded))

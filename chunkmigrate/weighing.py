@@ -51,14 +51,15 @@ class Weighing:
     """
 
     clock: Callable[[], float] = time.perf_counter
+    seconds: float = WEIGH_SECONDS
     weights: list[int] = field(default_factory=list)
     pages: list[tuple[int, float]] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
 
     def weigh(self, scan: Scan, stretches: Sequence[Segment]) -> None:
         """Read the stretches, each to its end as long as there is time."""
-        end = self.clock() + WEIGH_SECONDS
-        most = WEIGH_SECONDS * max(LONGEST, 1 / max(1, len(stretches)))
+        end = self.clock() + self.seconds
+        most = self.seconds * max(LONGEST, 1 / max(1, len(stretches)))
         for stretch in stretches:
             self._cut(stretch, self._pages(scan, stretch, min(end, self.clock() + most)))
 
@@ -94,11 +95,15 @@ class Weighing:
 
 
 def held(
-    scan: Scan, pieces: Sequence[Piece], clock: Callable[[], float] = time.perf_counter
+    scan: Scan,
+    pieces: Sequence[Piece],
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    seconds: float = HELD_SECONDS,
 ) -> list[list[bytes]]:
     """Return documents of all pieces, for what would make reading them slow, such as a profiler of lines."""
     ahead: list[list[bytes]] = []
-    for place, until in in_turn([piece.documents for piece in pieces], HELD_SECONDS, clock):
+    for place, until in in_turn([piece.documents for piece in pieces], seconds, clock):
         documents, size, stretch = list[bytes](), 0, pieces[place].stretch
         pages = PageReader(scan, stretch.upto).pages(stretch.after, sizing.MIN_PAGE_BYTES, measured=True)
         for document in chain.from_iterable(pages):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from chunkmigrate.profiler import PROFILE_SECONDS
 from chunkmigrate.scratch import PREFIX
 from tests.acceptance.conftest import INCREMENT, CommandLine, last_line
 from tests.faults.mongods import Mongod
@@ -148,7 +147,7 @@ def test_what_it_tells(cli: CommandLine, filled: Database[Any]) -> None:
     assert f"Written to profiles/{NAME}.json." in done.stdout
     assert "Alice" not in done.stdout + done.stderr + saved
     assert json.loads(saved)["steps"][0]["size"] > 200_000
-    assert PROFILE_SECONDS == 30
+    assert seconds < 30
 
 
 def test_changed_file(cli: CommandLine, filled: Database[Any]) -> None:

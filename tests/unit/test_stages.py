@@ -10,6 +10,7 @@ import pytest
 
 from chunkmigrate.frontier import Segment
 from chunkmigrate.stages import EXPANDED, STAGE_SECONDS, TOGETHER, Stages, size_of, summary
+from chunkmigrate.weighing import WEIGH_SECONDS
 from tests.unit.making import Stored, backfill_of, key, set_a, undecodable
 from tests.unit.rooms import stored
 
@@ -131,6 +132,21 @@ def test_slow(stretches: list[Segment], seconds: float) -> None:
     assert stages.sizes()["p95"] > 5_000
     assert stages.documents == len(seen) == pytest.approx(STAGE_SECONDS / seconds, abs=3)
     assert thirds == pytest.approx([len(seen) / 3] * 3, abs=2)
+
+
+def test_share() -> None:
+    """Where steps share the time, each has its part of it."""
+    clock = Clock()
+
+    def slow(order: Any) -> Any:
+        clock.takes(0.1)
+        return set_a(order)
+
+    stages = Stages(clock, share=1 / 4)
+    stages.measure(backfill_of(slow, scan=Stored(stored(600))), ALL)
+
+    assert stages.documents == pytest.approx(STAGE_SECONDS / 4 / 0.1, abs=1)
+    assert stages.weighing.seconds == WEIGH_SECONDS / 4
 
 
 def test_far_away() -> None:
