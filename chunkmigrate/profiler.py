@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chunkmigrate import profiles, scratch, sizing
+from chunkmigrate import printing, profiles, scratch, sizing
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
@@ -30,6 +30,7 @@ from chunkmigrate.errors import (
 )
 from chunkmigrate.parts import MEMRAY, Processes, last_class
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
+from chunkmigrate.saying import said
 from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ CHUNKS = (1_000, 500, 250, 100)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What is to be profiled, and how. ``say`` is told what is being done."""
+    """What is to be profiled, and how. ``say`` is told what is being done, ``warn`` what could not be."""
 
     migration: Migration
     uri: str
@@ -67,6 +68,7 @@ class Asked:
     sweep: bool
     memray: bool
     say: Callable[[str], None]
+    warn: Callable[[str], None] = printing.warn
 
 
 @dataclass(slots=True)
@@ -95,8 +97,14 @@ class Profiler:
         if not counted["reading"]:
             raise ProfileError(self._only_server(counted["rss"]))
         steps = [*self._steps(counted["reading"], counted["rss"])]
+        made = self._made(counted["rss"], steps)
         if self.asked.memray:
-            self._flamegraph()
+            # Kept first: what follows runs the author's code once more, and may never come to an end.
+            profiles.save(made, profiles.path_of(self.asked.migration))
+            self._drawn(counted["reading"][0])
+        return made
+
+    def _made(self, baseline: int, steps: Sequence[profiles.Step]) -> Profile:
         return Profile(
             format=FORMAT,
             migration=self.asked.migration.name,
@@ -104,7 +112,7 @@ class Profiler:
             version=version("chunkmigrate"),
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             writers=self.asked.writers,
-            baseline=counted["rss"],
+            baseline=baseline,
             seconds=round(self.clock() - self._began, 1),
             steps=tuple(steps),
         )
@@ -184,14 +192,21 @@ class Profiler:
         for point in swept["points"]:
             yield _point(point, budget, point["chunk_documents"], SCRATCH)
 
-    def _flamegraph(self) -> None:
-        """Measure the first step once more, under memray, and draw what it saw beside the profile."""
-        self.asked.say("memray: the first step once more")
+    def _drawn(self, number: int) -> None:
+        """Draw a flamegraph of a step. Where that fails the profile is as good without, and that is said."""
+        try:
+            self._flamegraph(number)
+        except ChunkmigrateError as error:
+            self.asked.warn(f"There is no flamegraph. {said(error)} The profile is complete.")
+
+    def _flamegraph(self, number: int) -> None:
+        """Measure a step once more, under memray, and draw what it saw beside the profile."""
+        self.asked.say(f"memray: step {number + 1} once more")
         path = profiles.path_of(self.asked.migration).with_suffix(".memray.html")
-        path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="chunkmigrate-memray-") as folder:
             seen = str(Path(folder) / "seen.bin")
-            self.ask("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
+            under = ("run", "--quiet", "--output", seen)
+            self.ask("measured", step=number, size=self.asked.sample, under=under)
             command = [*MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
             drawn = subprocess.run(command, capture_output=True, check=False)
         if drawn.returncode:
@@ -219,9 +234,9 @@ def recommended(budget: int) -> int:
     return math.ceil(budget * 1.15 / sizing.MIB) * sizing.MIB
 
 
-def check_memray() -> None:
-    """Raise `InvalidSettingError` where memray is not installed."""
-    if find_spec("memray") is None:
+def check_memray(find: Callable[[str], object] = find_spec) -> None:
+    """Raise `InvalidSettingError` where memray is not installed; ``find`` tells of a module."""
+    if find("memray") is None:
         message = "--memray needs memray, which is not installed: pip install memray."
         raise InvalidSettingError(message)
 

@@ -447,9 +447,11 @@ def test_killed_run(cli: CommandLine, filled: Database[Any]) -> None:
 
 
 def test_memray(cli: CommandLine, filled: Database[Any]) -> None:
-    """With memray there is a flamegraph beside the profile."""
+    """With memray there is a flamegraph beside the profile, also where the server does the first step."""
     pytest.importorskip("memray")
-    cli.write(INCREMENT)
-    profile_of(cli, "--memray")
+    by_server = 'Backfill(scan(db.c, {"n": -1}), server=[{"$set": {"n": 0}}])'
+    cli.write(migration("", f"return [{by_server}, Backfill(scan(db.c), change)]"))
+    [step] = profile_of(cli, "--memray")["steps"]
 
+    assert step["step"] == 1
     assert "<html" in (cli.folder / "profiles" / f"{NAME}.memray.html").read_text("utf-8")

@@ -193,7 +193,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.notify", {"audience", "cli"}),
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli", "rollbacks"}),
-        ("chunkmigrate.saying", {"cli", "rollbacks", "verifying"}),
+        ("chunkmigrate.saying", {"cli", "profiler", "rollbacks", "verifying"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor", "ranged"}),
         (
             "chunkmigrate.lease_record",

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chunkmigrate.errors import ProfileError, UnmeasuredError, UsageError
-from chunkmigrate.profiler import CHUNKS, MOST_BUDGETS, PROFILE_SECONDS, Asked, Profiler, recommended
-from chunkmigrate.profiles import SCRATCH
+from chunkmigrate.errors import InvalidSettingError, ProfileError, UnmeasuredError, UsageError
+from chunkmigrate.profiler import (
+    CHUNKS,
+    MOST_BUDGETS,
+    PROFILE_SECONDS,
+    Asked,
+    Profiler,
+    check_memray,
+    recommended,
+)
+from chunkmigrate.profiles import SCRATCH, load
 from chunkmigrate.sizing import LEAST_ROOM, MIB
 from chunkmigrate.tuning import SPARE, rounded
 from tests.unit.measured import migration_in
@@ -52,7 +60,7 @@ class Parts:
     takes: dict[str, float] = field(default_factory=dict)
     needs: int = 0
     sampled: int = 500
-    fails: dict[str, Exception] = field(default_factory=dict)
+    fails: dict[str, BaseException] = field(default_factory=dict)
     by_server: set[int] = field(default_factory=set)
     now: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -60,8 +68,8 @@ class Parts:
     def __call__(self, part: str, **more: Any) -> dict[str, Any]:
         self.asked.append({"part": part, **more})
         self.now += self.takes.get(part, self.seconds)
-        if part in self.fails:
-            raise self.fails[part]
+        if (failing := "drawn" if "under" in more else part) in self.fails:
+            raise self.fails[failing]
         answers: dict[str, Any] = {
             "counted": lambda: {
                 "steps": self.steps,
@@ -244,6 +252,57 @@ def test_steps(tmp_path: Path) -> None:
     assert [step.step for step in profile.steps] == [0, 1, 2]
     assert [one["step"] for one in parts.all("measured")] == [0, 1, 2]
     assert {one["step"] for one in parts.all("rehearsed")} == {0, 1, 2}
+
+
+def drawn(folder: Path, parts: Parts) -> tuple[Profile, list[str]]:
+    """A profile with a flamegraph, and what was warned of."""
+    warned: list[str] = []
+    options = replace(asked(folder), memray=True, warn=warned.append)
+    return Profiler(options, ask=parts, clock=lambda: parts.now).profile(), warned
+
+
+def test_memray(tmp_path: Path) -> None:
+    """What is drawn is the first step with a transform: a step of the server's has nothing to show."""
+    parts = Parts(steps=3, by_server={0}, seconds=0.5)
+    drawn(tmp_path, parts)
+    [under] = [one for one in parts.all("measured") if "under" in one]
+
+    assert under["step"] == 1
+    assert parts.asked[-1] is under
+
+
+@pytest.mark.parametrize("failure", [UnmeasuredError("It hangs."), UsageError("It acts by itself.")])
+def test_memray_fails(tmp_path: Path, failure: Exception) -> None:
+    """Where a flamegraph cannot be made that is said, and the profile is there all the same."""
+    made, warned = drawn(tmp_path, Parts(fails={"drawn": failure}))
+
+    assert warned == [f"There is no flamegraph. {failure} The profile is complete."]
+    assert load(migration_in(tmp_path)) == made
+
+
+def test_memray_draws_nothing(tmp_path: Path) -> None:
+    """Where memray has seen nothing to draw that is said, too: here no process has run under it."""
+    _, warned = drawn(tmp_path, Parts())
+
+    assert len(warned) == 1
+    assert "memray could not draw" in warned[0]
+
+
+def test_memray_is_killed(tmp_path: Path) -> None:
+    """Whoever ends it in the middle of a flamegraph keeps the profile."""
+    with pytest.raises(KeyboardInterrupt):
+        drawn(tmp_path, Parts(fails={"drawn": KeyboardInterrupt()}))
+
+    assert load(migration_in(tmp_path)).steps
+
+
+def test_no_memray() -> None:
+    """Without memray it is said what is missing and how to have it, before anything is measured."""
+    with pytest.raises(
+        InvalidSettingError, match="--memray needs memray, which is not installed: pip install"
+    ):
+        check_memray(lambda _: None)
+    check_memray(lambda _: "found")
 
 
 def test_no_document(tmp_path: Path) -> None:
