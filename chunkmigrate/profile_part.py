@@ -12,11 +12,13 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import bson
+import pymongo
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import monitoring
@@ -25,18 +27,21 @@ from pymongo.errors import PyMongoError
 from chunkmigrate import records, server, sessions
 from chunkmigrate.errors import AccessDeniedError, ChunkmigrateError, UsageError, WouldWriteError
 from chunkmigrate.frontier import Segment
-from chunkmigrate.lines import profiled
+from chunkmigrate.lines import LINE_SECONDS, profiled
 from chunkmigrate.memory import Sensor, return_large_buffers
 from chunkmigrate.migration import discover, find
 from chunkmigrate.pages import PageReader
 from chunkmigrate.raw import key_of
 from chunkmigrate.readonly import ReadOnly, Refused
 from chunkmigrate.rehearsal import NoCheckpoint, Rehearsal
+from chunkmigrate.retry import Retry
 from chunkmigrate.sampling import representative, sample
 from chunkmigrate.scratch import PREFIX, drop, scratch
 from chunkmigrate.sizing import LEAST_ROOM, MIB, MIN_PAGE_BYTES, Most
 from chunkmigrate.stages import Stages, summary
 from chunkmigrate.sweep import Sweep, pace
+from chunkmigrate.weighing import HELD_SECONDS, held, in_turn
+from chunkmigrate.windows import READ_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,23 +104,30 @@ def _explained(error: PyMongoError, asked: Mapping[str, Any]) -> ChunkmigrateErr
 
 
 def _read(stack: ExitStack, asked: Mapping[str, Any]) -> dict[str, Any]:
-    return _READING[asked["part"]](_steps(stack, asked), asked)
+    """Return the answer of a part that only reads: the steps share the seconds one of them would take."""
+    steps = _steps(stack, asked)
+    share = 1 / max(1, len(_reading(steps)))
+    return _READING[asked["part"]](steps, {**asked, "share": share})
 
 
 def _counted(steps: Sequence[Backfill], _asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many steps there are, which of them read documents, and what a run starts with."""
-    reading = [number for number, backfill in enumerate(steps) if backfill.server is None]
-    return {"steps": len(steps), "reading": reading, "rss": Sensor(grouped=False).rss_start}
+    return {"steps": len(steps), "reading": _reading(steps), "rss": Sensor(grouped=False).rss_start}
+
+
+def _reading(steps: Sequence[Backfill]) -> list[int]:
+    return [number for number, backfill in enumerate(steps) if backfill.server is None]
 
 
 def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sample, what it says of the documents, and the author's functions line by line."""
     return_large_buffers()
-    backfill, stages = steps[asked["step"]], Stages()
-    chosen = sample(backfill.scan, asked["size"])
-    spread, census = chosen.long + chosen.short, chosen.census
-    stages.measure(backfill, spread)
-    tables = profiled(backfill, _documents(backfill, spread)) if spread else ()
+    backfill, share = steps[asked["step"]], asked["share"]
+    chosen, stages = sample(backfill.scan, asked["size"], share=share), Stages(share=share)
+    census = chosen.census
+    stages.measure(backfill, chosen.long + chosen.short)
+    ahead, seconds = held(backfill.scan, stages.pieces, seconds=share * HELD_SECONDS), share * LINE_SECONDS
+    tables = profiled(backfill, _documents(backfill, ahead, seconds), seconds=seconds) if ahead else ()
     stretches = {"long": chosen.long, "large": chosen.large, "short": chosen.short}
     return {
         "sample": {kind: [*map(_stored, some)] for kind, some in stretches.items()},
@@ -124,7 +136,7 @@ def _measured(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str, 
         "size": census.size if census else None,
         "sampled": stages.documents,
         "whole": chosen.whole,
-        "sizes": stages.sizes(),
+        "sizes": stages.sizes(_largest(backfill.scan, census.keys if census else ())),
         "expansion": stages.expansion(),
         "writes": len(stages.statements),
         "write_bytes": summary(stages.statements),
@@ -147,7 +159,7 @@ def _rehearsed(steps: Sequence[Backfill], asked: Mapping[str, Any]) -> dict[str,
         sensor,
         writers=asked["writers"],
         most=Most(chunk_documents=asked["chunk_documents"]),
-        stopped=_after(REHEARSAL_SECONDS),
+        stopped=_after(asked["share"] * REHEARSAL_SECONDS),
     )
     for _ in rehearsal:
         pass
@@ -221,11 +233,21 @@ def _point(result: Rehearsed) -> dict[str, Any]:
     }
 
 
-def _documents(backfill: Backfill, stretches: Sequence[Segment]) -> Iterator[Any]:
-    """Yield the documents of stretches that are BSON."""
+def _largest(scan: Scan, keys: Sequence[Key]) -> int:
+    """Return the bytes of the largest of these documents, as it is read."""
+    with pymongo.timeout(READ_SECONDS):
+        return max(
+            (len(document) for key in keys for document in Retry()(partial(scan.last, key))), default=0
+        )
+
+
+def _documents(backfill: Backfill, pieces: Sequence[Sequence[bytes]], seconds: float) -> Iterator[Any]:
+    """Yield documents that are BSON: each piece has its part of the time there is for lines."""
     options = backfill.scan.collection.codec_options
-    for page in chain(*(_pages(backfill.scan, stretch) for stretch in stretches)):
-        for document in page:
+    for place, until in in_turn([*map(len, pieces)], seconds, time.monotonic):
+        for document in pieces[place]:
+            if time.monotonic() >= until:
+                break
             try:
                 decoded = bson.decode(document, options)
             except bson.errors.BSONError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chunkmigrate import profiles, scratch, sizing
+from chunkmigrate import printing, profiles, scratch, sizing
 from chunkmigrate.errors import (
     ChunkmigrateError,
     InvalidSettingError,
@@ -30,16 +30,23 @@ from chunkmigrate.errors import (
 )
 from chunkmigrate.parts import MEMRAY, Processes, last_class
 from chunkmigrate.profiles import ENCODE_PATH, FORMAT, SCRATCH, Point, Profile
+from chunkmigrate.saying import said
 from chunkmigrate.units import format_bytes, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from chunkmigrate.migration import Migration
     from chunkmigrate.profiles import Against
 
-# So long a profile may take; what is not measured by then is left out, but for the first of each kind.
-PROFILE_SECONDS = 30.0
+# A profile takes less than half a minute, of which its command needs a second to begin. What `tune` can do
+# without is begun only where it will be over by then.
+PROFILE_SECONDS = 29.0
+
+# A rehearsal takes four seconds at most, which the steps share, and a process's start. Where one was long
+# enough to tell, the next one takes as long, give or take a fifth: its process shares the machine.
+REHEARSAL_SECONDS, START_SECONDS = 4.0, 1.0
+ABOUT = 1.2
 
 # Budgets are tried from the least a run takes, a tenth more each time: the smallest that holds is then known
 # within a tenth.
@@ -51,7 +58,7 @@ CHUNKS = (1_000, 500, 250, 100)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What is to be profiled, and how. ``say`` is told what is being done."""
+    """What is to be profiled, and how. ``say`` is told what is being done, ``warn`` what could not be."""
 
     migration: Migration
     uri: str
@@ -61,6 +68,7 @@ class Asked:
     sweep: bool
     memray: bool
     say: Callable[[str], None]
+    warn: Callable[[str], None] = printing.warn
 
 
 @dataclass(slots=True)
@@ -71,9 +79,14 @@ class Profiler:
     ask: Callable[..., dict[str, Any]]
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
+    _end: float = field(init=False)
+    _until: float = field(init=False)
+    _rehearsal: float = field(init=False)
+    _longest: float = 0.0
 
     def __post_init__(self) -> None:
         self._began = self.clock()
+        self._end = self._until = self._began + PROFILE_SECONDS
 
     def profile(self) -> Profile:
         """Measure everything. Raises `ChunkmigrateError` for what cannot be measured."""
@@ -83,9 +96,15 @@ class Profiler:
             raise ProfileError(f"upgrade(db) of {name} returns no Backfill: there is nothing to profile.")
         if not counted["reading"]:
             raise ProfileError(self._only_server(counted["rss"]))
-        steps = [self._step(number, counted["rss"]) for number in counted["reading"]]
+        steps = [*self._steps(counted["reading"], counted["rss"])]
+        made = self._made(counted["rss"], steps)
         if self.asked.memray:
-            self._flamegraph()
+            # Kept first: what follows runs the author's code once more, and may never come to an end.
+            profiles.save(made, profiles.path_of(self.asked.migration))
+            self._drawn(counted["reading"][0])
+        return made
+
+    def _made(self, baseline: int, steps: Sequence[profiles.Step]) -> Profile:
         return Profile(
             format=FORMAT,
             migration=self.asked.migration.name,
@@ -93,7 +112,7 @@ class Profiler:
             version=version("chunkmigrate"),
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             writers=self.asked.writers,
-            baseline=counted["rss"],
+            baseline=baseline,
             seconds=round(self.clock() - self._began, 1),
             steps=tuple(steps),
         )
@@ -104,6 +123,14 @@ class Profiler:
             "process, so there is nothing to profile. Whatever the documents are, run it with "
             f"--memory {quantity(baseline + sizing.LEAST_ROOM)}."
         )
+
+    def _steps(self, reading: Sequence[int], baseline: int) -> Iterator[profiles.Step]:
+        """Yield each step; it has its part of the time that those in front of it have left."""
+        self._rehearsal = REHEARSAL_SECONDS / len(reading) + START_SECONDS
+        for place, number in enumerate(reading):
+            now = self.clock()
+            self._until, self._longest = now + (self._end - now) / (len(reading) - place), 0.0
+            yield self._step(number, baseline)
 
     def _step(self, number: int, baseline: int) -> profiles.Step:
         self.asked.say(f"step {number + 1}: sizes, stages and lines of {self.asked.sample:,} documents")
@@ -132,24 +159,26 @@ class Profiler:
             self._say(each, f"a budget of {format_bytes(int(budget))}")
             point = self._rehearsed(each, int(budget), CHUNKS[0])
             yield point
-            if point.held or not self._has_time():
+            # One that found too little may be over at once, and says nothing of how long the next one takes.
+            if point.held or not self._fits(max(self._rehearsal, self._longest)):
                 return
             budget = max(budget * LADDER, point.peak)
 
     def _encoded(self, each: Mapping[str, Any], budget: int) -> Iterator[Point]:
         for documents in CHUNKS:
-            if documents == CHUNKS[0] or self._has_time():
+            if self._fits(ABOUT * self._longest):
                 self._say(each, f"chunks of {documents:,} documents")
                 yield self._rehearsed(each, budget, documents)
 
     def _rehearsed(self, each: Mapping[str, Any], budget: int, documents: int) -> Point:
-        return _point(
-            self.ask("rehearsed", **each, budget=budget, chunk_documents=documents), budget, documents
-        )
+        began = self.clock()
+        taken = self.ask("rehearsed", **each, budget=budget, chunk_documents=documents)
+        self._longest = max(self._longest, self.clock() - began)
+        return _point(taken, budget, documents)
 
     def _committed(self, each: Mapping[str, Any], budget: int, mean: float) -> Iterator[Point]:
         self._say(each, "chunks of several sizes, committed to a scratch collection")
-        name = scratch.new_name()
+        name, began = scratch.new_name(), self.clock()
         asked: dict[str, Any] = {"budget": budget, "chunks": CHUNKS, "mean": mean, "scratch": name}
         try:
             swept = self.ask("swept", **each, **asked)
@@ -158,17 +187,26 @@ class Profiler:
             with suppress(ChunkmigrateError):
                 self.ask("cleared", scratch=name)
             raise
+        # Whoever asks for a sweep waits for it: the steps behind it have as long as without.
+        self._end += self.clock() - began
         for point in swept["points"]:
             yield _point(point, budget, point["chunk_documents"], SCRATCH)
 
-    def _flamegraph(self) -> None:
-        """Measure the first step once more, under memray, and draw what it saw beside the profile."""
-        self.asked.say("memray: the first step once more")
+    def _drawn(self, number: int) -> None:
+        """Draw a flamegraph of a step. Where that fails the profile is as good without, and that is said."""
+        try:
+            self._flamegraph(number)
+        except ChunkmigrateError as error:
+            self.asked.warn(f"There is no flamegraph. {said(error)} The profile is complete.")
+
+    def _flamegraph(self, number: int) -> None:
+        """Measure a step once more, under memray, and draw what it saw beside the profile."""
+        self.asked.say(f"memray: step {number + 1} once more")
         path = profiles.path_of(self.asked.migration).with_suffix(".memray.html")
-        path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="chunkmigrate-memray-") as folder:
             seen = str(Path(folder) / "seen.bin")
-            self.ask("measured", step=0, size=self.asked.sample, under=("run", "--quiet", "--output", seen))
+            under = ("run", "--quiet", "--output", seen)
+            self.ask("measured", step=number, size=self.asked.sample, under=under)
             command = [*MEMRAY, "flamegraph", "--force", "--output", str(path), seen]
             drawn = subprocess.run(command, capture_output=True, check=False)
         if drawn.returncode:
@@ -179,8 +217,8 @@ class Profiler:
     def _say(self, each: Mapping[str, Any], what: str) -> None:
         self.asked.say(f"step {each['step'] + 1}: {what}")
 
-    def _has_time(self) -> bool:
-        return self.clock() - self._began < PROFILE_SECONDS
+    def _fits(self, seconds: float) -> bool:
+        return self.clock() + seconds < self._until
 
 
 def profiler_of(asked: Asked) -> Profiler:
@@ -196,9 +234,9 @@ def recommended(budget: int) -> int:
     return math.ceil(budget * 1.15 / sizing.MIB) * sizing.MIB
 
 
-def check_memray() -> None:
-    """Raise `InvalidSettingError` where memray is not installed."""
-    if find_spec("memray") is None:
+def check_memray(find: Callable[[str], object] = find_spec) -> None:
+    """Raise `InvalidSettingError` where memray is not installed; ``find`` tells of a module."""
+    if find("memray") is None:
         message = "--memray needs memray, which is not installed: pip install memray."
         raise InvalidSettingError(message)
 

@@ -1,7 +1,8 @@
 """Stages: how long a document takes to be read, decoded, transformed and encoded, and how large it is.
 
 One document after another, on one thread, with a clock in between: what each stage takes alone. How they
-overlap, and what that needs of memory, is ``rehearsal``'s to find out.
+overlap, and what that needs of memory, is ``rehearsal``'s to find out. How large documents are comes from all
+of a sample, which ``weighing`` reads first; what takes its time is done with as many as there is time for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from chunkmigrate import sizing
 from chunkmigrate.backfill import writes_of
 from chunkmigrate.errors import UndecodableError
 from chunkmigrate.pages import PageReader
+from chunkmigrate.weighing import TOGETHER, WEIGH_SECONDS, Weighing, in_turn
 from chunkmigrate.writes import encode
 
 if TYPE_CHECKING:
@@ -26,48 +28,53 @@ if TYPE_CHECKING:
     from chunkmigrate.backfill import Backfill
     from chunkmigrate.frontier import Segment
     from chunkmigrate.pages import Page
+    from chunkmigrate.weighing import Piece
 
 # Enough for a mean that holds, where documents are large or the transform is slow.
 STAGE_SECONDS = 4.0
 
+# What was read is used, also where the server is so far away that its time is over by then.
+AT_LEAST = 0.01
+
 # Of so many documents the size as objects is added up, which takes as long as decoding them ten times.
 EXPANDED = 100
-# What is transformed together is so many documents here: fewer than a chunk, enough to spread a lookup.
-TOGETHER = 100
 
 
 @dataclass(slots=True)
 class Stages:
-    """What was measured. ``weights`` are the bytes of documents as read, ``statements`` of writes encoded.
+    """What was measured, of so many ``documents``; ``statements`` are the bytes of writes encoded.
 
-    ``pages`` are how many documents each page had, and the seconds it took; ``failures`` count by class.
+    ``failures`` count by class; ``share`` is how much of the usual seconds it has.
     """
 
     clock: Callable[[], float] = time.perf_counter
+    share: float = 1.0
+    documents: int = 0
     decode: float = 0.0
     transform: float = 0.0
     encode: float = 0.0
-    weights: list[int] = field(default_factory=list)
     statements: list[int] = field(default_factory=list)
     expansions: list[float] = field(default_factory=list)
     failures: dict[str, int] = field(default_factory=dict)
-    pages: list[tuple[int, float]] = field(default_factory=list)
-    _began: float = field(init=False)
+    weighing: Weighing = field(init=False)
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
+        self.weighing = Weighing(self.clock, self.share * WEIGH_SECONDS)
 
     def measure(self, backfill: Backfill, stretches: Sequence[Segment]) -> None:
-        """Take the documents of the stretches through the stages, as long as there is time."""
-        for stretch in stretches:
-            for page in self._pages(backfill, stretch):
-                self._page(backfill, page)
-                del page
+        """Weigh the stretches, and take documents of all of them through the stages while there is time."""
+        known = len(self.pieces)
+        self.weighing.weigh(backfill.scan, stretches)
+        pieces, seconds = self.pieces[known:], self.share * STAGE_SECONDS
+        for place, until in in_turn([piece.documents for piece in pieces], seconds, self.clock):
+            # Of each its part: the first hundred documents would all lie in one place.
+            expanded = EXPANDED * (place + 1) / len(pieces)
+            self._taken(backfill, self._documents(backfill, pieces[place].stretch, until, expanded))
 
     @property
-    def documents(self) -> int:
-        """How many documents were measured."""
-        return len(self.weights)
+    def pieces(self) -> list[Piece]:
+        """All that was weighed, in small pieces."""
+        return self.weighing.pieces
 
     def seconds(self) -> dict[str, float]:
         """Return the seconds a document takes in each stage."""
@@ -75,9 +82,13 @@ class Stages:
         each = {name: seconds / max(1, self.documents) for name, seconds in stages.items()}
         return {"read": self._read()} | each
 
-    def sizes(self) -> dict[str, int]:
-        """Return mean, median, 95th percentile and maximum of the bytes of a document as it is read."""
-        return summary(self.weights)
+    def sizes(self, largest: int = 0) -> dict[str, int]:
+        """Return mean, median, 95th percentile and maximum of the bytes of a document as it is read.
+
+        ``largest`` are those of one that is known to be there, and need not be in the sample.
+        """
+        found = summary(self.weighing.weights)
+        return found | {"max": max(found["max"], largest)}
 
     def expansion(self) -> float:
         """Return how many bytes a document takes as objects for each byte of BSON, at the median."""
@@ -88,26 +99,12 @@ class Stages:
 
         A short page, of a short stretch, says nothing of them; nor does one that a busy server was late with.
         """
-        longest = max((documents for documents, _ in self.pages), default=0)
-        paces = [seconds / documents for documents, seconds in self.pages if 2 * documents >= longest]
+        pages = self.weighing.pages
+        longest = max((documents for documents, _ in pages), default=0)
+        paces = [seconds / documents for documents, seconds in pages if 2 * documents >= longest]
         return median(paces) if paces else 0.0
 
-    def _pages(self, backfill: Backfill, stretch: Segment) -> Iterator[Page]:
-        reader, after = PageReader(backfill.scan, stretch.upto), stretch.after
-        while self._has_time():
-            started = self.clock()
-            page = reader.read(after, sizing.MAX_PAGE_BYTES, measured=not self.weights)
-            if not page:
-                return
-            self.pages.append((len(page), self.clock() - started))
-            after = page.through
-            yield page
-
-    def _has_time(self) -> bool:
-        return self.clock() - self._began < STAGE_SECONDS
-
-    def _page(self, backfill: Backfill, page: Page) -> None:
-        documents = self._decoded(backfill, page)
+    def _taken(self, backfill: Backfill, documents: Iterator[Any]) -> None:
         if backfill.transform:
             for document in documents:
                 self._transformed(backfill, partial(backfill.transform, document))
@@ -117,14 +114,27 @@ class Stages:
         while group := list(islice(documents, TOGETHER)):
             self._transformed(backfill, partial(together, group))
 
-    def _decoded(self, backfill: Backfill, page: Page) -> Iterator[Any]:
-        """Yield the documents of a page that are BSON, as long as there is time: a transform may be slow."""
+    def _documents(
+        self, backfill: Backfill, stretch: Segment, until: float, expanded: float
+    ) -> Iterator[Any]:
+        """Yield the documents of a stretch that are BSON, until its time is over: a transform may be slow."""
+        reader, after = PageReader(backfill.scan, stretch.upto), stretch.after
+        while self.clock() < until and (page := reader.read(after, sizing.MAX_PAGE_BYTES, measured=False)):
+            after = page.through
+            for size, document in self._decoded(backfill, page, max(until, self.clock() + AT_LEAST)):
+                if len(self.expansions) < expanded:
+                    self.expansions.append(size_of(document) / size)
+                yield document
+                del document
+            del page
+
+    def _decoded(self, backfill: Backfill, page: Page, until: float) -> Iterator[tuple[int, Any]]:
         options = backfill.scan.collection.codec_options
         documents = page.decoded(options)
         for index in range(len(page)):
-            if not self._has_time():
+            if self.clock() >= until:
                 return
-            self.weights.append(len(page.document(index)))
+            self.documents += 1
             started = self.clock()
             try:
                 document = next(documents)
@@ -133,9 +143,7 @@ class Stages:
                 documents = page.decoded(options, index + 1)
                 continue
             self.decode += self.clock() - started
-            if len(self.expansions) < EXPANDED:
-                self.expansions.append(size_of(document) / len(page.document(index)))
-            yield document
+            yield len(page.document(index)), document
             del document
 
     def _transformed(self, backfill: Backfill, transform: Callable[[], Any]) -> None:

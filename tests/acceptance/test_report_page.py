@@ -49,7 +49,8 @@ def profiled() -> profiles.Profile:
     ]
     function = Function(name="to_cents", file="migrations/" + "a" * 100 + ".py", lines=(*lines,))
     paces = {100: 5_000.0, 1_000: 20_000.0}
-    return profile_of(step_of(point_of(50), point_of(58), paces=paces, functions=(function,)))
+    step = step_of(point_of(50), point_of(58), paces=paces, functions=(function,))
+    return profile_of(step, migration=NAME)
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ def hostile(cli: CommandLine, db: Database[Any]) -> Path:
     )
     for number in range(300):
         kept.mark(number * 70.0, ("throttled", "retrying", "zone", "step")[number % 4], HOSTILE)
-    run = run_of("running", _id=ObjectId(), migration=NAME, timeline=kept.document(), warnings=[HOSTILE])
+    named = {"_id": ObjectId(), "migration": NAME, "checksum": profiled().checksum}
+    run = run_of("running", timeline=kept.document(), warnings=[HOSTILE], **named)
     db.chunkmigrate_runs.insert_one(run)
     identity = {"migration": NAME, "step": 0, "document": HOSTILE}
     rest = {"reason": HOSTILE, "message": "", "attempts": 1}

@@ -193,7 +193,7 @@ def test_acyclic() -> None:
         ("chunkmigrate.notify", {"audience", "cli"}),
         ("chunkmigrate.delivery", {"metrics", "notify"}),
         ("chunkmigrate.runs", {"cli", "rollbacks"}),
-        ("chunkmigrate.saying", {"cli", "rollbacks", "verifying"}),
+        ("chunkmigrate.saying", {"cli", "profiler", "rollbacks", "verifying"}),
         ("chunkmigrate.discretion", {"server", "sending", "executor", "ranged"}),
         (
             "chunkmigrate.lease_record",
@@ -213,7 +213,10 @@ def test_acyclic() -> None:
         ("chunkmigrate.workers", {"together"}),
         ("chunkmigrate.together", {"cli"}),
         ("chunkmigrate.control", {"bookkeeping", "jobs_live", "lastruns", "rollbacks", "verbs"}),
-        ("chunkmigrate.pages", {"scan", "documents", "previews", "server_trial", "stages", "profile_part"}),
+        (
+            "chunkmigrate.pages",
+            {"scan", "documents", "previews", "server_trial", "stages", "profile_part"} | {"weighing"},
+        ),
         ("chunkmigrate.serverside", {"step"}),
         ("chunkmigrate.committing", {"serverside"}),
         ("chunkmigrate.ranged", {"step", "serverside", "committing", "readmission", "server_trial"}),

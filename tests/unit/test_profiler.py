@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chunkmigrate.errors import ProfileError, UnmeasuredError, UsageError
-from chunkmigrate.profiler import CHUNKS, MOST_BUDGETS, PROFILE_SECONDS, Asked, Profiler, recommended
-from chunkmigrate.profiles import ENCODE_PATH, SCRATCH
+from chunkmigrate.errors import InvalidSettingError, ProfileError, UnmeasuredError, UsageError
+from chunkmigrate.profiler import (
+    CHUNKS,
+    MOST_BUDGETS,
+    PROFILE_SECONDS,
+    Asked,
+    Profiler,
+    check_memray,
+    recommended,
+)
+from chunkmigrate.profiles import ENCODE_PATH, SCRATCH, load
 from chunkmigrate.sizing import LEAST_ROOM, MIB
 from chunkmigrate.tuning import SPARE, rounded
 from tests.unit.measured import migration_in
@@ -41,23 +49,27 @@ MEASURED: dict[str, Any] = {
 
 @dataclass
 class Parts:
-    """Answers for the processes: each part takes ``seconds``, budgets of ``holds`` bytes and more hold."""
+    """Answers for the processes: budgets of ``holds`` bytes and more hold.
+
+    Each part takes ``seconds``, but for those that ``takes`` names.
+    """
 
     steps: int = 1
     holds: int = 0
     seconds: float = 1.0
+    takes: dict[str, float] = field(default_factory=dict)
     needs: int = 0
     sampled: int = 500
-    fails: dict[str, Exception] = field(default_factory=dict)
+    fails: dict[str, BaseException] = field(default_factory=dict)
     by_server: set[int] = field(default_factory=set)
     now: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, part: str, **more: Any) -> dict[str, Any]:
         self.asked.append({"part": part, **more})
-        self.now += self.seconds
-        if part in self.fails:
-            raise self.fails[part]
+        self.now += self.takes.get(part, self.seconds)
+        if (failing := "drawn" if "under" in more else part) in self.fails:
+            raise self.fails[failing]
         answers: dict[str, Any] = {
             "counted": lambda: {
                 "steps": self.steps,
@@ -157,18 +169,52 @@ def test_no_budget(tmp_path: Path) -> None:
     assert not any(point.held for point in step.sweep)
 
 
-@pytest.mark.parametrize("seconds", [2.0, 7.0, 12.0, 31.0])
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 4.0, 7.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("holds", [0, 50 * MIB, 1 << 60])
-def test_time_is_over(tmp_path: Path, seconds: float, holds: int) -> None:
-    """Once its time is over nothing more is measured, but for the first of each kind."""
-    parts = Parts(seconds=seconds, holds=holds)
+def test_time(tmp_path: Path, steps: int, holds: int, seconds: float) -> None:
+    """It ends in time, if only what tuning needs does: of each step the sample and one budget."""
+    parts = Parts(steps=steps, seconds=seconds, holds=holds)
     profile = profiled(tmp_path, parts)
+    needed = (1 + 2 * steps) * seconds
 
-    late = [one for place, one in enumerate(parts.asked) if place * seconds >= PROFILE_SECONDS]
-    first = {"counted": 1, "measured": 1, "rehearsed": 2}
-    assert len(late) <= sum(first.values())
-    assert all(len(parts.all(part)) >= 1 for part in ("counted", "measured", "rehearsed"))
-    assert profile.seconds == parts.now <= max(PROFILE_SECONDS + 2 * seconds, 4 * seconds)
+    assert profile.seconds == parts.now <= max(PROFILE_SECONDS, needed)
+    assert [step.step for step in profile.steps] == [*range(steps)]
+    assert all(step.sweep for step in profile.steps)
+    assert needed < PROFILE_SECONDS or parts.now == needed
+
+
+def test_slow_step(tmp_path: Path) -> None:
+    """Where a transform is slow the time is used, and what would end too late is not begun."""
+    parts = Parts(takes={"measured": 9.0, "rehearsed": 4.7})
+    [step] = profiled(tmp_path, parts).steps
+
+    assert [point.chunk_documents for point in step.sweep] == [CHUNKS[0], *CHUNKS[:2]]
+    assert parts.now < PROFILE_SECONDS < 30
+
+
+def test_quick_step(tmp_path: Path) -> None:
+    """What a quick step leaves of its time is for those behind it."""
+    parts = Parts(steps=2, seconds=0.5, holds=70 * MIB)
+    alone = Parts(steps=2, seconds=2.0, holds=70 * MIB)
+    profiled(tmp_path, parts)
+    profiled(tmp_path, alone)
+
+    assert len({one["budget"] for one in parts.all("rehearsed") if one["step"] == 1}) > len(
+        {one["budget"] for one in alone.all("rehearsed") if one["step"] == 1}
+    )
+
+
+def test_sweep_takes_no_time(tmp_path: Path) -> None:
+    """A sweep comes on top: what is measured of the steps behind it is as much as without."""
+    with_sweep = Parts(steps=2, holds=50 * MIB, takes={"swept": 40.0})
+    without = Parts(steps=2, holds=50 * MIB)
+    swept, plain = profiled(tmp_path, with_sweep, sweep=True), profiled(tmp_path, without)
+
+    assert [point.budget for point in swept.steps[1].sweep if not point.held] == [
+        point.budget for point in plain.steps[1].sweep if not point.held
+    ]
+    assert swept.steps[1].sweep[-1].against == SCRATCH
 
 
 def test_swept(tmp_path: Path) -> None:
@@ -213,6 +259,57 @@ def test_steps(tmp_path: Path) -> None:
     assert [step.step for step in profile.steps] == [0, 1, 2]
     assert [one["step"] for one in parts.all("measured")] == [0, 1, 2]
     assert {one["step"] for one in parts.all("rehearsed")} == {0, 1, 2}
+
+
+def drawn(folder: Path, parts: Parts) -> tuple[Profile, list[str]]:
+    """A profile with a flamegraph, and what was warned of."""
+    warned: list[str] = []
+    options = replace(asked(folder), memray=True, warn=warned.append)
+    return Profiler(options, ask=parts, clock=lambda: parts.now).profile(), warned
+
+
+def test_memray(tmp_path: Path) -> None:
+    """What is drawn is the first step with a transform: a step of the server's has nothing to show."""
+    parts = Parts(steps=3, by_server={0}, seconds=0.5)
+    drawn(tmp_path, parts)
+    [under] = [one for one in parts.all("measured") if "under" in one]
+
+    assert under["step"] == 1
+    assert parts.asked[-1] is under
+
+
+@pytest.mark.parametrize("failure", [UnmeasuredError("It hangs."), UsageError("It acts by itself.")])
+def test_memray_fails(tmp_path: Path, failure: Exception) -> None:
+    """Where a flamegraph cannot be made that is said, and the profile is there all the same."""
+    made, warned = drawn(tmp_path, Parts(fails={"drawn": failure}))
+
+    assert warned == [f"There is no flamegraph. {failure} The profile is complete."]
+    assert load(migration_in(tmp_path)) == made
+
+
+def test_memray_draws_nothing(tmp_path: Path) -> None:
+    """Where memray has seen nothing to draw that is said, too: here no process has run under it."""
+    _, warned = drawn(tmp_path, Parts())
+
+    assert len(warned) == 1
+    assert "memray could not draw" in warned[0]
+
+
+def test_memray_is_killed(tmp_path: Path) -> None:
+    """Whoever ends it in the middle of a flamegraph keeps the profile."""
+    with pytest.raises(KeyboardInterrupt):
+        drawn(tmp_path, Parts(fails={"drawn": KeyboardInterrupt()}))
+
+    assert load(migration_in(tmp_path)).steps
+
+
+def test_no_memray() -> None:
+    """Without memray it is said what is missing and how to have it, before anything is measured."""
+    with pytest.raises(
+        InvalidSettingError, match="--memray needs memray, which is not installed: pip install"
+    ):
+        check_memray(lambda _: None)
+    check_memray(lambda _: "found")
 
 
 def test_no_document(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from chunkmigrate.frontier import Segment
 from chunkmigrate.stages import EXPANDED, STAGE_SECONDS, TOGETHER, Stages, size_of, summary
+from chunkmigrate.weighing import WEIGH_SECONDS
 from tests.unit.making import Stored, backfill_of, key, set_a, undecodable
 from tests.unit.rooms import stored
 
@@ -40,6 +41,10 @@ class Slow(Stored):
     def page(self, *bounds: Any, **options: Any) -> Any:
         self.clock.takes(self.seconds)
         return super().page(*bounds, **options)
+
+
+ALL = [Segment(None, key(599))]
+THIRDS = [Segment(None, key(199)), Segment(key(199), key(399)), Segment(key(399), key(599))]
 
 
 def measured(backfill: Backfill, clock: Clock | None = None, *stretches: Segment) -> Stages:
@@ -89,7 +94,7 @@ def test_read() -> None:
     scan.seconds = 3.0
     stages.measure(backfill, [Segment(key(3_015), key(3_099))])
 
-    assert [documents for documents, _ in stages.pages][:2] == [16, 1_000]
+    assert [documents for documents, _ in stages.weighing.pages][:2] == [16, 1_000]
     assert stages.seconds()["read"] == pytest.approx(0.1 / 1_000)
 
 
@@ -105,6 +110,61 @@ def test_time_is_over() -> None:
 
     assert stages.documents == 4
     assert len(stages.statements) == 4
+
+
+@pytest.mark.parametrize("seconds", [0.02, 1.0])
+@pytest.mark.parametrize("stretches", [ALL, THIRDS], ids=["one stretch", "three stretches"])
+def test_slow(stretches: list[Segment], seconds: float) -> None:
+    """However slow a transform is, sizes are of the whole sample, and what was timed lies in all of it."""
+    clock, seen = Clock(), list[int]()
+
+    def slow(order: Any) -> Any:
+        seen.append(order["_id"])
+        clock.takes(seconds)
+        return set_a(order)
+
+    documents = stored(400) + stored(600, 5_000)[400:]
+    stages = measured(backfill_of(slow, scan=Stored(documents)), clock, *stretches)
+    thirds = [sum(number // 200 == third for number in seen) for third in range(3)]
+
+    assert len(stages.weighing.weights) == 600
+    assert stages.sizes()["median"] < 100
+    assert stages.sizes()["p95"] > 5_000
+    assert stages.documents == len(seen) == pytest.approx(STAGE_SECONDS / seconds, abs=3)
+    assert thirds == pytest.approx([len(seen) / 3] * 3, abs=2)
+
+
+def test_share() -> None:
+    """Where steps share the time, each has its part of it."""
+    clock = Clock()
+
+    def slow(order: Any) -> Any:
+        clock.takes(0.1)
+        return set_a(order)
+
+    stages = Stages(clock, share=1 / 4)
+    stages.measure(backfill_of(slow, scan=Stored(stored(600))), ALL)
+
+    assert stages.documents == pytest.approx(STAGE_SECONDS / 4 / 0.1, abs=1)
+    assert stages.weighing.seconds == WEIGH_SECONDS / 4
+
+
+def test_far_away() -> None:
+    """Where reading takes longer than there is time for each place, what was read is measured."""
+    clock = Clock()
+    scan = Slow(stored(1_000), clock=clock, seconds=STAGE_SECONDS / 8)
+    stages = measured(backfill_of(set_a, scan=scan), clock)
+
+    assert len(stages.pieces) == 10
+    assert stages.documents > 50
+
+
+def test_largest() -> None:
+    """The largest document that is known of counts, though it is not in the sample."""
+    stages = measured(backfill_of(set_a, scan=Stored(stored(10))))
+
+    assert stages.sizes(7_000) == stages.sizes() | {"max": 7_000}
+    assert stages.sizes(1) == stages.sizes()
 
 
 def test_failures() -> None:
@@ -151,6 +211,14 @@ def test_expansion() -> None:
 
     assert len(stages.expansions) == EXPANDED
     assert 1.0 < stages.expansion() < 2.0
+
+
+def test_expansion_of_all() -> None:
+    """It is measured on some of every place: not on those alone that come first."""
+    documents = stored(200) + stored(500, 5_000)[200:]
+
+    assert measured(backfill_of(set_a, scan=Stored(documents))).expansion() < 1.5
+    assert measured(backfill_of(set_a, scan=Stored(documents[:200]))).expansion() > 5
 
 
 def test_nothing() -> None:
