@@ -45,6 +45,7 @@ GOOD = Foretold(
         GOOD,
         replace(GOOD, peak=45 * MI, seconds=13.4),
         replace(GOOD, peak=35 * MI, seconds=6.6),
+        replace(GOOD, seconds=0.18, runs=[run(peak=40 * MI, seconds=0.1)] * 3),
         replace(GOOD, request=65 * MI),
         replace(GOOD, smallest=None, request=100 * MI),
     ],
