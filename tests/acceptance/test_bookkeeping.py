@@ -44,7 +44,7 @@ def status(db: Database[Any], name: str = NAME) -> str | None:
 
 def history(db: Database[Any]) -> list[tuple[str, str, str]]:
     """What was marked: how, by which command, and why."""
-    lines = db.chunkmigrate_runs.find({"origin": {"$exists": True}}).sort("_id", 1)
+    lines = db.chunkmigrate_runs.find({"origin": {"$exists": True}}).sort([("began", 1), ("_id", 1)])
     return [(line["status"], line["origin"], line["reason"]) for line in lines]
 
 
