@@ -16,7 +16,7 @@ from benchmarks import stage
 from benchmarks.measured import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pymongo.database import Database
 
@@ -46,26 +46,36 @@ class Result:
 
 def measure(target: Target, result: Result, ways: Sequence[str], rounds: int) -> None:
     """Run the ways for some rounds: A B, B A, A B."""
+    for way in in_turn(ways, rounds):
+        result.runs.setdefault(way, []).append(once(target, result, way))
+
+
+def in_turn(ways: Sequence[str], rounds: int) -> Iterator[str]:
+    """Yield each way once a round, every other round backwards."""
     for number in range(rounds):
-        for way in ways[:: -1 if number % 2 else 1]:
-            measured = once(target, result, way)
-            result.runs.setdefault(way, []).append(measured)
+        yield from ways[:: -1 if number % 2 else 1]
 
 
 def once(target: Target, result: Result, way: str) -> Measured:
-    """Put the collection back, run one way, and check that it did what it should."""
+    """Run one way."""
+    measured = Measured(**ran(target, result, way, "benchmarks.way"))
+    target.say(f"{result.shape.name} {way}: {measured.rate:,.0f} documents/s")
+    return measured
+
+
+def ran(target: Target, result: Result, way: str, module: str) -> dict[str, Any]:
+    """Put the collection back, have ``module`` run one way, and check that it did what it should."""
     shape = result.shape
     stage.put_back(target.database, shape)
-    command = [sys.executable, "-m", "benchmarks.way", way, shape.name, target.uri, target.database.name]
+    command = [sys.executable, "-m", module, way, shape.name, target.uri, target.database.name]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert ended.returncode == 0, f"{way} on {shape.name} failed:\n{ended.stderr}"
-    measured = Measured(**json.loads(ended.stdout.splitlines()[-1]))
-    assert measured.documents == result.documents, f"{way} on {shape.name}: {measured.documents} written"
+    told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    assert told["documents"] == result.documents, f"{way} on {shape.name}: {told['documents']} written"
     assert stage.changed(target.database, shape) == result.documents, (
         f"{way} on {shape.name}: some are missing"
     )
-    target.say(f"{shape.name} {way}: {measured.rate:,.0f} documents/s")
-    return measured
+    return told
 
 
 def environment() -> dict[str, str]:

@@ -6,15 +6,11 @@ business.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks import stage
-from benchmarks.rounds import TIMEOUT
+from benchmarks.rounds import in_turn, ran
 from benchmarks.telling import WAYS, Told
 
 if TYPE_CHECKING:
@@ -56,19 +52,13 @@ class Telemetry:
 def measure(target: Target, result: Result, rounds: int) -> Telemetry:
     """Run with and without for some rounds, every other one backwards."""
     runs: dict[str, list[Told]] = {way: [] for way in WAYS}
-    for number in range(rounds):
-        for way in [*WAYS][:: -1 if number % 2 else 1]:
-            runs[way].append(_once(target, result, way))
+    for way in in_turn([*WAYS], rounds):
+        runs[way].append(_once(target, result, way))
     return Telemetry(shape=result.shape.name, documents=result.documents, **runs)
 
 
 def _once(target: Target, result: Result, way: str) -> Told:
-    shape = result.shape
-    stage.put_back(target.database, shape)
-    command = [sys.executable, "-m", "benchmarks.telling", way, shape.name, target.uri, target.database.name]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert ended.returncode == 0, f"{way} on {shape.name} failed:\n{ended.stderr}"
-    told = Told(**json.loads(ended.stdout.splitlines()[-1]))
-    assert told.documents == result.documents, f"{way} on {shape.name}: {told.documents} written"
-    target.say(f"{shape.name} {way}: {told.seconds:.2f} s, of which telemetry {1_000 * told.cpu:.1f} ms")
+    told = Told(**ran(target, result, way, "benchmarks.telling"))
+    spent = f"{told.seconds:.2f} s, of which telemetry {1_000 * told.cpu:.1f} ms"
+    target.say(f"{result.shape.name} {way}: {spent}")
     return told
