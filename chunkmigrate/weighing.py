@@ -76,13 +76,14 @@ class Weighing:
 
     def _cut(self, stretch: Segment, pages: Iterator[Page]) -> None:
         """Weigh the documents of pages. A piece ends where it has enough of them, or of bytes."""
-        after, through, weights = stretch.after, stretch.after, list[int]()
+        after, through, weights, size = stretch.after, stretch.after, list[int](), 0
         for page in pages:
             for index in range(len(page)):
                 weights.append(len(page.document(index)))
-                if len(weights) == TOGETHER or sum(weights) >= sizing.MAX_PAGE_BYTES:
+                size += weights[-1]
+                if len(weights) == TOGETHER or size >= sizing.MAX_PAGE_BYTES:
                     after = self._piece(after, page.key(index), weights)
-                    weights = []
+                    weights, size = [], 0
             through = page.through
             del page
         if weights and through:
