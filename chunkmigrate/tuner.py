@@ -18,6 +18,7 @@ from chunkmigrate.ledger import APPLIED, DIED, RUNNING, Ledger
 from chunkmigrate.migration import discover, find
 from chunkmigrate.opening import named, opened
 from chunkmigrate.options import AsJson, DatabaseName, Dir, Name, Uri, Writers  # noqa: TC001 (typer reads them)
+from chunkmigrate.printing import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +139,7 @@ def _past_if_reached(settings: Settings, migration: Migration) -> list[PastRun]:
     try:
         return _past(settings, migration)
     except UnreachableError as error:
-        typer.echo(f"Warning: past runs are not looked at, only the profile is. {error}", err=True)
+        warn(f"past runs are not looked at, only the profile is. {error}")
         return []
 
 
